@@ -1,0 +1,55 @@
+//! A web app needs more than its own code before strangers may use it.
+//!
+//! A [`Shield`] is all of it in one tower layer: known hosts, limits, rate limits, protection from
+//! cross-site writes and open redirects, hardened cookies, neutral error pages, no fingerprints, and
+//! Helmet's headers. Each practice is one word: the same in [`Practice`], in the struct that holds its
+//! settings, in the builder of [`Shield`], in `panoply.toml` and in the log.
+//!
+//! ```
+//! use panoply::{Csrf, Practice, Shield};
+//!
+//! # fn main() -> Result<(), panoply::SettingError> {
+//! let whole = Shield::for_hosts(["shop.example"])?;
+//! let one = Shield::bare().csrf(Csrf::default());
+//!
+//! assert!(whole.has(Practice::Headers) && whole.has(Practice::Csrf));
+//! assert!(one.has(Practice::Csrf) && !one.has(Practice::Headers));
+//! # Ok(())
+//! # }
+//! ```
+
+mod body;
+mod buckets;
+mod client;
+mod guard;
+mod origin;
+mod page;
+mod policies;
+mod practice;
+pub mod practices;
+mod rate;
+mod rejection;
+mod service;
+mod setting;
+mod shield;
+mod visit;
+mod world;
+
+pub use body::{Body, RequestBody};
+pub use buckets::Buckets;
+pub use client::{Client, TrustedProxies};
+pub use guard::{Guard, Policy};
+pub use origin::{Origin, OriginError};
+pub use policies::Policies;
+pub use practice::{Practice, UnknownPractice};
+pub use practices::{
+    cookies::Cookies, csrf::Csrf, errors::Errors, fingerprint::Fingerprint, headers::Headers, hosts::Hosts,
+    limits::Limits, rate_limit::RateLimit, redirects::Redirects,
+};
+pub use rate::Rate;
+pub use rejection::Rejection;
+pub use service::ShieldService;
+pub use setting::SettingError;
+pub use shield::Shield;
+pub use visit::{Connection, Nonce, RequestId, Scheme, Visit, Visitor};
+pub use world::{Clock, World};

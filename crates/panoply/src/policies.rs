@@ -1,0 +1,79 @@
+use serde::Deserialize;
+
+use crate::practices::{
+    cookies::Cookies, csrf::Csrf, errors::Errors, fingerprint::Fingerprint, headers::Headers, hosts::Hosts,
+    limits::Limits, rate_limit::RateLimit, redirects::Redirects,
+};
+use crate::{Guard, Policy, Practice};
+
+/// Declares every policy once: the guards that a shield holds, and the layer of settings laid over them.
+macro_rules! policies {
+    ($($field:ident: $policy:ident = $practice:ident,)+) => {
+        /// Settings for some practices, as in `[shield]`; what is missing stays as it was.
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        #[non_exhaustive]
+        pub struct Policies {
+            $(
+                #[doc = concat!("`", stringify!($field), "`, when it is set")]
+                pub $field: Option<Guard<$policy>>,
+            )+
+        }
+
+        /// The guard of every practice.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Guards {
+            $(pub(crate) $field: Guard<$policy>,)+
+        }
+
+        impl Guards {
+            /// All on, with the defaults for an app that panoply is part of.
+            pub(crate) fn within() -> Self {
+                Self { $($field: Guard::On($policy::default()),)+ }
+            }
+
+            /// All on, with the defaults for an app that panoply does not know.
+            pub(crate) fn in_front() -> Self {
+                Self { $($field: Guard::On($policy::in_front()),)+ }
+            }
+
+            pub(crate) fn off() -> Self {
+                Self { $($field: Guard::Off,)+ }
+            }
+
+            /// A practice that is named replaces what was there whole: settings are not merged.
+            pub(crate) fn with(self, policies: Policies) -> Self {
+                Self { $($field: policies.$field.unwrap_or(self.$field),)+ }
+            }
+
+            pub(crate) fn without(mut self, practice: Practice) -> Self {
+                match practice {
+                    $(Practice::$practice => self.$field = Guard::Off,)+
+                }
+                self
+            }
+
+            /// State and most important figure.
+            pub(crate) fn state(&self, practice: Practice) -> (&'static str, String) {
+                match practice {
+                    $(Practice::$practice => (
+                        self.$field.state(),
+                        self.$field.policy().map(Policy::summary).unwrap_or_default(),
+                    ),)+
+                }
+            }
+        }
+    };
+}
+
+policies! {
+    hosts: Hosts = Hosts,
+    limits: Limits = Limits,
+    rate_limit: RateLimit = RateLimit,
+    csrf: Csrf = Csrf,
+    redirects: Redirects = Redirects,
+    cookies: Cookies = Cookies,
+    errors: Errors = Errors,
+    fingerprint: Fingerprint = Fingerprint,
+    headers: Headers = Headers,
+}

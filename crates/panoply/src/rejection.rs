@@ -1,0 +1,74 @@
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::Practice;
+
+/// A refusal: what the visitor gets (the status, and nothing more) and what the log says.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    pub(crate) status: StatusCode,
+    pub(crate) practice: Option<Practice>,
+    pub(crate) reason: Cow<'static, str>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) only_observed: bool,
+}
+
+impl Rejection {
+    /// `practice` refuses, for `reason` (for the log: lower case, no full stop).
+    pub fn by(practice: Practice, status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { practice: Some(practice), ..Self::new(status, reason) }
+    }
+
+    /// No practice refuses, but there is no answer of the app's either.
+    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            practice: None,
+            reason: reason.into(),
+            headers: HeaderMap::new(),
+            only_observed: false,
+        }
+    }
+
+    /// Says when to come back; rounded up to whole seconds, at least one (RFC 9110 §10.2.3).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.headers.insert(http::header::RETRY_AFTER, seconds.max(1).into());
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Logged, and let pass, even where the practice is on.
+    #[must_use]
+    pub fn only_observed(mut self) -> Self {
+        self.only_observed = true;
+        self
+    }
+
+    /// What the visitor gets.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Who refused.
+    #[must_use]
+    pub fn practice(&self) -> Option<Practice> {
+        self.practice
+    }
+
+    /// Why, for the log.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}

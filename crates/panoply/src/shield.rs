@@ -1,0 +1,312 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::response::Parts as ResponseParts;
+use http::{Request, Response, StatusCode, request};
+use http_body::Body as HttpBody;
+
+use crate::policies::Guards;
+use crate::{
+    Body, Connection, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits, Policies, Practice,
+    RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError, TrustedProxies, Visit, Visitor,
+    World, page,
+};
+
+/// Every practice in one piece: a tower layer in an app, and what the gateway stands with in front of one.
+///
+/// The order in which practices act is the order of the lines of [`serve`](Self::serve) and not a setting.
+#[derive(Clone, Debug)]
+pub struct Shield {
+    guards: Guards,
+    trusted_proxies: TrustedProxies,
+    world: Arc<World>,
+}
+
+impl Shield {
+    /// The whole shield for an app that serves `hosts` and nothing else.
+    ///
+    /// # Errors
+    /// When one of `hosts` is no host name.
+    pub fn for_hosts<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Result<Self, SettingError> {
+        Ok(Self::default().hosts(Hosts::named(hosts)?))
+    }
+
+    /// The whole shield with the defaults of the gateway, for an app that panoply does not know.
+    #[must_use]
+    pub fn in_front() -> Self {
+        Self { guards: Guards::in_front(), ..Self::bare() }
+    }
+
+    /// No practice at all: add the ones you want.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self { guards: Guards::off(), trusted_proxies: TrustedProxies::default(), world: Arc::default() }
+    }
+
+    /// Which names are served.
+    #[must_use]
+    pub fn hosts(mut self, hosts: impl Into<Guard<Hosts>>) -> Self {
+        self.guards.hosts = hosts.into();
+        self
+    }
+
+    /// How large and how slow a request may be.
+    #[must_use]
+    pub fn limits(mut self, limits: impl Into<Guard<Limits>>) -> Self {
+        self.guards.limits = limits.into();
+        self
+    }
+
+    /// How often a client may ask.
+    #[must_use]
+    pub fn rate_limit(mut self, rate_limit: impl Into<Guard<RateLimit>>) -> Self {
+        self.guards.rate_limit = rate_limit.into();
+        self
+    }
+
+    /// Which pages may start a write.
+    #[must_use]
+    pub fn csrf(mut self, csrf: impl Into<Guard<Csrf>>) -> Self {
+        self.guards.csrf = csrf.into();
+        self
+    }
+
+    /// Where an answer may lead.
+    #[must_use]
+    pub fn redirects(mut self, redirects: impl Into<Guard<Redirects>>) -> Self {
+        self.guards.redirects = redirects.into();
+        self
+    }
+
+    /// What flags a cookie carries.
+    #[must_use]
+    pub fn cookies(mut self, cookies: impl Into<Guard<Cookies>>) -> Self {
+        self.guards.cookies = cookies.into();
+        self
+    }
+
+    /// What an error page shows.
+    #[must_use]
+    pub fn errors(mut self, errors: impl Into<Guard<Errors>>) -> Self {
+        self.guards.errors = errors.into();
+        self
+    }
+
+    /// Which headers that name the software are removed.
+    #[must_use]
+    pub fn fingerprint(mut self, fingerprint: impl Into<Guard<Fingerprint>>) -> Self {
+        self.guards.fingerprint = fingerprint.into();
+        self
+    }
+
+    /// What browsers are told.
+    #[must_use]
+    pub fn headers(mut self, headers: impl Into<Guard<Headers>>) -> Self {
+        self.guards.headers = headers.into();
+        self
+    }
+
+    /// Lays `policies` over this shield: a practice that is set there replaces the one here whole.
+    #[must_use]
+    pub fn with(mut self, policies: Policies) -> Self {
+        self.guards = self.guards.with(policies);
+        self
+    }
+
+    /// Takes a practice away.
+    #[must_use]
+    pub fn without(mut self, practice: Practice) -> Self {
+        self.guards = self.guards.without(practice);
+        self
+    }
+
+    /// Whose word on the visitor's address and scheme is taken.
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.trusted_proxies = proxies;
+        self
+    }
+
+    /// Shares counters and clock with other shields.
+    #[must_use]
+    pub fn world(mut self, world: Arc<World>) -> Self {
+        self.world = world;
+        self
+    }
+
+    /// Whether a practice is there, acting or watching.
+    #[must_use]
+    pub fn has(&self, practice: Practice) -> bool {
+        self.guards.state(practice).0 != "off"
+    }
+
+    /// The state of a practice (`on`, `observe`, `off`) and its most important figure.
+    #[must_use]
+    pub fn state(&self, practice: Practice) -> (&'static str, String) {
+        self.guards.state(practice)
+    }
+
+    /// Judges `request`, lets `app` answer it unless it is refused, and hardens the answer.
+    ///
+    /// It never fails: whatever happens, there is an answer, and every answer leaves through `finish`.
+    pub async fn serve<B, R, F, A>(
+        &self,
+        connection: Connection,
+        request: Request<B>,
+        app: F,
+    ) -> Response<Body<R>>
+    where
+        B: HttpBody,
+        R: HttpBody<Data = Bytes>,
+        F: FnOnce(Visitor, Request<RequestBody<B>>) -> A,
+        A: Future<Output = Result<Response<R>, Rejection>>,
+    {
+        let (mut request, body) = request.into_parts();
+        let mut visit = self.visit(connection, &request);
+        let answer = match self.admit(&mut visit, &mut request) {
+            Ok(()) => {
+                let body = match &self.guards.limits {
+                    Guard::On(limits) => limits.body(&mut visit, &request, body),
+                    _ => RequestBody::unlimited(body),
+                };
+                app(visit.visitor(), Request::from_parts(request, body)).await
+            }
+            Err(rejection) => Err(rejection),
+        };
+        let (response, body) = match answer {
+            Ok(response) => {
+                let (response, body) = response.into_parts();
+                (response, Body::App { body })
+            }
+            Err(rejection) => {
+                log(&visit, &rejection, "refused");
+                refuse(&visit, rejection)
+            }
+        };
+        self.finish(visit, response, body).await
+    }
+
+    fn visit(&self, connection: Connection, request: &request::Parts) -> Visit {
+        let (client, scheme) = self.trusted_proxies.client(&connection, &request.headers);
+        Visit::new(request, connection, client, scheme, RequestId(self.world.random()))
+    }
+
+    /// Reading order is running order.
+    fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
+        let Guards { hosts, limits, rate_limit, csrf, headers, .. } = &self.guards;
+        judge(visit, hosts, |hosts| hosts.admit(visit, request))?;
+        judge(visit, limits, |limits| limits.admit(visit, request))?;
+        judge(visit, rate_limit, |rate_limit| rate_limit.admit(visit, request, &self.world))?;
+        judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
+        if let Some(headers) = headers.policy() {
+            headers.admit(visit, &self.world);
+        }
+        Ok(())
+    }
+
+    /// From the app outwards.
+    async fn finish<B: HttpBody<Data = Bytes>>(
+        &self,
+        visit: Visit,
+        mut response: ResponseParts,
+        mut body: Body<B>,
+    ) -> Response<Body<B>> {
+        let Guards { redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
+        if let Some(rejection) = visit.cut.rejection() {
+            log(&visit, &rejection, "refused");
+            (response, body) = refuse(&visit, rejection);
+        }
+        if let Err(rejection) = judge(&visit, redirects, |redirects| redirects.finish(&visit, &response)) {
+            log(&visit, &rejection, "refused");
+            (response, body) = refuse(&visit, rejection);
+        }
+        harden(&visit, cookies, &mut response, |cookies, response| cookies.finish(&visit, response));
+        if let Some(policy) = errors.policy() {
+            let masked;
+            (body, masked) = policy.finish(&visit, &response, body).await;
+            if let Some(rejection) = masked {
+                if matches!(errors, Guard::On(_)) {
+                    body = mask(&visit, &mut response);
+                } else {
+                    log(&visit, &rejection, "would mask");
+                }
+            }
+        }
+        harden(&visit, fingerprint, &mut response, |fingerprint, response| {
+            fingerprint.finish(&visit, response)
+        });
+        harden(&visit, headers, &mut response, |headers, response| headers.finish(&visit, response));
+        Response::from_parts(response, body)
+    }
+}
+
+/// All practices, with the defaults for an app that panoply is part of; any host name is served.
+impl Default for Shield {
+    fn default() -> Self {
+        Self { guards: Guards::within(), ..Self::bare() }
+    }
+}
+
+/// Asks one practice; what it only observes is logged and passes.
+fn judge<P>(
+    visit: &Visit,
+    guard: &Guard<P>,
+    verdict: impl FnOnce(&P) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let Some(policy) = guard.policy() else { return Ok(()) };
+    match verdict(policy) {
+        Err(rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {
+            log(visit, &rejection, "would refuse");
+            Ok(())
+        }
+        verdict => verdict,
+    }
+}
+
+/// Lets one practice change the head of an answer; observing, it changes a copy and the log says whether it did.
+fn harden<P>(
+    visit: &Visit,
+    guard: &Guard<P>,
+    response: &mut ResponseParts,
+    change: impl FnOnce(&P, &mut ResponseParts),
+) where
+    P: crate::Policy,
+{
+    match guard {
+        Guard::Off => {}
+        Guard::On(policy) => change(policy, response),
+        Guard::Observe(policy) => {
+            let mut copy = response.clone();
+            change(policy, &mut copy);
+            if copy.headers != response.headers {
+                let rejection = Rejection::by(P::PRACTICE, response.status, "the head of the answer");
+                log(visit, &rejection, "would change");
+            }
+        }
+    }
+}
+
+/// The answer to a refused request.
+fn refuse<B>(visit: &Visit, rejection: Rejection) -> (ResponseParts, Body<B>) {
+    let (mut response, ()) = Response::new(()).into_parts();
+    response.status = rejection.status;
+    response.headers = rejection.headers;
+    let page = page::neutral(visit, &mut response);
+    (response, Body::page(page))
+}
+
+/// The app's answer without what it said: the headers about its body go, the others stay.
+fn mask<B>(visit: &Visit, response: &mut ResponseParts) -> Body<B> {
+    Body::page(page::neutral(visit, response))
+}
+
+fn log(visit: &Visit, rejection: &Rejection, what: &'static str) {
+    let practice = rejection.practice.map_or("app", Practice::name);
+    let client = visit.client.ip();
+    let status = rejection.status.as_u16();
+    if rejection.status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(practice, %client, status, id = %visit.id, reason = rejection.reason(), "{what}");
+    } else {
+        tracing::info!(practice, %client, status, id = %visit.id, reason = rejection.reason(), "{what}");
+    }
+}

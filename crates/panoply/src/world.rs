@@ -1,0 +1,90 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::Buckets;
+
+/// What outlives a shield: the clock, the counters, the source of randomness.
+///
+/// A reload makes new shields on the same world, so that every counter is kept; a test brings its own
+/// [`Clock`] and moves it.
+#[derive(Debug)]
+pub struct World {
+    clock: Clock,
+    pub(crate) buckets: Buckets,
+}
+
+impl World {
+    /// A world that lives by `clock`.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, buckets: Buckets::default() }
+    }
+
+    /// The time since the world began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// 128 bits that nobody can guess.
+    #[must_use]
+    pub fn random(&self) -> u128 {
+        rand::random()
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new(Clock::system())
+    }
+}
+
+/// A clock that only goes forward.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(Instant),
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's monotonic clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where a shield's time comes from")]
+    pub fn system() -> Self {
+        Self(Source::System(Instant::now()))
+    }
+
+    /// A clock that stands still until [`advance`](Self::advance) moves it; clones share it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use panoply::{Clock, World};
+    ///
+    /// let clock = Clock::manual();
+    /// let world = World::new(clock.clone());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(world.now(), Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub fn manual() -> Self {
+        Self(Source::Manual(Arc::default()))
+    }
+
+    /// Moves a manual clock; the machine's goes by itself.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(nanos) = &self.0 {
+            nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> Duration {
+        match &self.0 {
+            Source::System(start) => start.elapsed(),
+            Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Relaxed)),
+        }
+    }
+}
