@@ -1,1 +1,30 @@
+//! A server that stands in front of any HTTP app with panoply's [`Shield`](panoply::Shield).
+//!
+//! [`Config`] is what `panoply.toml` says, [`Gateway::open`] makes it real, [`Gateway::start`] serves. The gateway
+//! knows no practice by name: what protects is the shield's, what moves bytes is its own.
 
+mod certificate;
+mod clock;
+pub mod config;
+mod connection;
+mod error;
+mod forwarded;
+mod gateway;
+mod hop;
+mod listen;
+mod progress;
+mod proxy;
+mod redirect;
+pub mod route;
+mod state;
+mod tls;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub use certificate::Certificate;
+pub use config::Config;
+pub use error::GatewayError;
+pub use gateway::{Gateway, Running};
+pub use state::folder as state_folder;
+pub use upstream::Upstream;

@@ -1,0 +1,223 @@
+//! One connection: handshake, HTTP/1.1 or HTTP/2, and each request through its route's shield to the app.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use panoply::{Body, Scheme};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::forwarded::Peer;
+use crate::proxy::{self, Answer};
+use crate::redirect;
+use crate::route::Routes;
+use crate::tls;
+
+/// What is done with the connections of a listener.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// TLS, and behind it the app.
+    Https { tls: TlsSettings, routes: Arc<Routes> },
+    /// In the clear, and only to send visitors to the other door.
+    Redirect { routes: Arc<Routes>, https_port: u16 },
+}
+
+/// How TLS is spoken at a door.
+#[derive(Clone)]
+pub(crate) struct TlsSettings {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) trusted_certificate: bool,
+}
+
+impl std::fmt::Debug for TlsSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsSettings")
+            .field("trusted_certificate", &self.trusted_certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves one connection until it ends, or until `closing` says that it should.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    door: Door,
+    closing: watch::Receiver<bool>,
+) {
+    // Small answers must not wait for a full segment.
+    let _ = stream.set_nodelay(true);
+    match door {
+        Door::Https { tls, routes } => {
+            let accept = TlsAcceptor::from(tls.config).accept(stream);
+            let stream = match tokio::time::timeout(HANDSHAKE, accept).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
+                Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
+            };
+            let http_2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
+            let connection = panoply::Connection {
+                trusted_certificate: tls.trusted_certificate,
+                ..panoply::Connection::tls(address)
+            };
+            let door =
+                Arc::new(Inside { connection, peer: Peer::new(address, Scheme::Https), routes, to: To::App });
+            if http_2 {
+                serve_http_2(stream, door, closing).await;
+            } else {
+                serve_http_1(stream, door, closing).await;
+            }
+        }
+        Door::Redirect { routes, https_port } => {
+            let connection = panoply::Connection::plain(address);
+            let peer = Peer::new(address, Scheme::Http);
+            let door = Arc::new(Inside { connection, peer, routes, to: To::Https { port: https_port } });
+            serve_http_1(stream, door, closing).await;
+        }
+    }
+}
+
+/// What the requests of one connection share.
+#[derive(Debug)]
+struct Inside {
+    connection: panoply::Connection,
+    peer: Peer,
+    routes: Arc<Routes>,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    App,
+    Https { port: u16 },
+}
+
+impl Inside {
+    /// It never fails: there is always an answer, and every answer went through a shield.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body<Answer>> {
+        let host = request
+            .uri()
+            .host()
+            .or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()))
+            .unwrap_or_default();
+        let found = self.routes.find(host, request.uri().path());
+        // hyper keeps one framing where a request has two, and does not tell: what follows it on the connection
+        // cannot be trusted (RFC 9112 §6.1). Browsers never send this field, so that they lose nothing.
+        let doubtful =
+            request.version() < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
+        let mut answer = match &self.to {
+            To::App => {
+                found
+                    .shield()
+                    .serve(self.connection, request, |visitor, request| async move {
+                        let upstream = found.upstream()?;
+                        proxy::forward(upstream, &self.peer, visitor, request).await
+                    })
+                    .await
+            }
+            To::Https { port } => {
+                found
+                    .shield()
+                    .serve(self.connection, request, |_, request| {
+                        std::future::ready(redirect::to_https(&request, *port))
+                    })
+                    .await
+            }
+        };
+        if doubtful {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+async fn serve_http_1(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    door: Arc<Inside>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new()) // without it the next line does nothing
+        .header_read_timeout(HEAD)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP/1.1 connection broke");
+    }
+}
+
+async fn serve_http_2(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    door: Arc<Inside>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection broke");
+    }
+}
+
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // The gateway going away closes its connections too.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+/// A phone on a bad network takes a few round trips of some hundred milliseconds.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// For a request's head, and for a kept-alive connection's rest between two requests.
+const HEAD: Duration = Duration::from_secs(30);
+/// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what
+/// is over even this, hyper answers with a bare 431 and closes.
+const MAX_HEAD: usize = 32 * 1024;
+const MAX_HEADERS: usize = 200;
+/// A page load asks for a few dozen at once. One connection must not own its thread.
+const MAX_STREAMS: u32 = 128;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A peer that is gone is noticed within two of these.
+const PING: Duration = Duration::from_secs(20);

@@ -1,0 +1,108 @@
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What the world refused the gateway. Each says what was found; [`hint`](Self::hint) says the mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {verb} `{path}`")]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file holds no certificate, or no key.
+    #[error("`{path}` holds no {what} in PEM form")]
+    Pem {
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate and key do not work together.
+    #[error("the certificate `{certificate}` and the key `{key}` cannot be used together")]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// A private key that others can read.
+    #[error("the private key `{path}` can be read by others (mode {mode:o})")]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// No certificate could be made.
+    #[error("cannot make a certificate for {names}")]
+    SelfMade {
+        /// The names that it was for.
+        names: String,
+        /// What rcgen said.
+        source: rcgen::Error,
+    },
+    /// Two settings, or a setting and the world, do not go together.
+    #[error("{message}")]
+    Setting {
+        /// What was found and what was expected.
+        message: String,
+        /// The mend.
+        hint: String,
+    },
+    /// The system gave no thread or no runtime.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl GatewayError {
+    /// How to mend it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Listen { address, source } => match source.kind() {
+                io::ErrorKind::AddrInUse => format!(
+                    "another program listens there: stop it, or choose another port with `--https {}:0`",
+                    address.ip()
+                ),
+                io::ErrorKind::PermissionDenied => format!(
+                    "ports below 1024 need a privilege: choose a port above, or grant it with \
+                     `setcap cap_net_bind_service=+ep` (asked for {})",
+                    address.port()
+                ),
+                io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+                _ => "choose another address".to_owned(),
+            },
+            Self::File { verb, .. } => {
+                format!("check that the path is right and that this user may {verb} it")
+            }
+            Self::Pem { what: "certificate", .. } => {
+                "give the chain that the authority sent, beginning `-----BEGIN CERTIFICATE-----`".to_owned()
+            }
+            Self::Pem { .. } => "give an unencrypted key, beginning `-----BEGIN PRIVATE KEY-----`".to_owned(),
+            Self::Pair { .. } => {
+                "give the key that the certificate was made with, leaf certificate first".to_owned()
+            }
+            Self::Readable { path, .. } => format!("run `chmod 600 {}`", path.display()),
+            Self::SelfMade { .. } => "check the names given with `--host`".to_owned(),
+            Self::Setting { hint, .. } => hint.clone(),
+            Self::Thread(_) => "check the limits on threads and open files".to_owned(),
+        }
+    }
+}

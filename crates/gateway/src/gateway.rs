@@ -1,0 +1,191 @@
+//! The server: sockets, threads, and the way they begin and end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use panoply::World;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::certificate::Certificate;
+use crate::config::Config;
+use crate::connection::{Door, TlsSettings};
+use crate::route::Routes;
+use crate::worker::{Accepted, Worker};
+use crate::{GatewayError, listen, state, tls};
+
+/// A gateway whose files were read and whose sockets are open: nothing can fail half-way any more.
+#[derive(Debug)]
+pub struct Gateway {
+    https: std::net::TcpListener,
+    http: Option<std::net::TcpListener>,
+    tls: TlsSettings,
+    certificates: Vec<CertificateDer<'static>>,
+    routes: Arc<Routes>,
+}
+
+impl Gateway {
+    /// Reads the certificate, opens the sockets, builds the shields.
+    ///
+    /// # Errors
+    /// When a file or an address is not to be had, or a site has no app.
+    pub fn open(config: &Config) -> Result<Self, GatewayError> {
+        let routes = Routes::new(config, &Arc::new(World::default()))?;
+        let certificate = match (&config.tls.cert, &config.tls.key) {
+            (Some(chain), Some(key)) => Certificate::read(chain, key)?,
+            (None, None) => {
+                Certificate::self_made(&state::folder(config.state.as_deref())?, &routes.hosts())?
+            }
+            (cert, _) => return Err(half_a_certificate(cert.is_some())),
+        };
+        let trusted_certificate = certificate.trusted;
+        let certificates = certificate.chain().to_vec();
+        Ok(Self {
+            tls: TlsSettings { config: tls::server(certificate)?, trusted_certificate },
+            certificates,
+            https: listen::bind(config.https.address())?,
+            http: config.http.as_ref().map(|http| listen::bind(http.address())).transpose()?,
+            routes: Arc::new(routes),
+        })
+    }
+
+    /// Where it serves; with port 0 asked for, the port that was found.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn https(&self) -> std::io::Result<SocketAddr> {
+        self.https.local_addr()
+    }
+
+    /// Where it redirects from.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The certificates that visitors are shown, the site's own first.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// Whether browsers can trust the certificate: a self-made one they cannot.
+    #[must_use]
+    pub fn trusted_certificate(&self) -> bool {
+        self.tls.trusted_certificate
+    }
+
+    /// What is served, and how it is shielded.
+    #[must_use]
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// Starts one thread a core and begins to accept. It must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(self) -> Result<Running, GatewayError> {
+        let https_port = self.https.local_addr().map_or(443, |address| address.port());
+        let places = Arc::new(Semaphore::new(places()));
+        let (closing, receiver) = watch::channel(false);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = (0..threads)
+            .map(|number| Worker::start(number, receiver.clone()))
+            .collect::<Result<Arc<[_]>, _>>()
+            .map_err(GatewayError::Thread)?;
+
+        let https = Door::Https { tls: self.tls, routes: Arc::clone(&self.routes) };
+        let redirect = Door::Redirect { routes: self.routes, https_port };
+        let mut accepting = JoinSet::new();
+        for (listener, door) in
+            std::iter::once((self.https, https)).chain(self.http.map(|http| (http, redirect)))
+        {
+            let listener = TcpListener::from_std(listener).map_err(GatewayError::Thread)?;
+            accepting.spawn(accept(listener, door, Arc::clone(&workers), Arc::clone(&places)));
+        }
+        Ok(Running { accepting, closing, workers })
+    }
+}
+
+/// A gateway at work.
+#[derive(Debug)]
+pub struct Running {
+    accepting: JoinSet<()>,
+    closing: watch::Sender<bool>,
+    workers: Arc<[Worker]>,
+}
+
+impl Running {
+    /// Accepts no more, lets requests end for up to `grace`, and tells how many connections were then still open.
+    pub async fn drain(mut self, grace: Duration) -> usize {
+        self.accepting.shutdown().await;
+        // The threads go away together with this handle; until then they finish what they have.
+        self.closing.send_replace(true);
+        let ended = async {
+            while self.open() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, ended).await;
+        self.open()
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.workers.iter().map(Worker::load).sum()
+    }
+}
+
+/// Accepts, and gives each connection to the thread that has the fewest.
+///
+/// Sockets shared by `SO_REUSEPORT` would balance by hash: a few busy HTTP/2 connections then pile on one core, and
+/// closing a listener resets what the kernel had queued there.
+async fn accept(listener: TcpListener, door: Door, workers: Arc<[Worker]>, places: Arc<Semaphore>) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted =
+            listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
+        match accepted {
+            Ok((stream, address)) => {
+                if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
+                    worker.give(Accepted { stream, address, door: door.clone(), place });
+                }
+            }
+            Err(error) => {
+                // A visitor that left before it was accepted, or no descriptors left: then waiting is all there is.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// How many connections may be open at once: each needs a descriptor, and so does the one to the app.
+fn places() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_FILES).min(MAX_FILES);
+    files.saturating_sub(RESERVED_FILES).max(2) / 2
+}
+
+fn half_a_certificate(has_cert: bool) -> GatewayError {
+    let (given, missing) = if has_cert { ("certificate", "key") } else { ("key", "certificate") };
+    GatewayError::Setting {
+        message: format!("a {given} was given without its {missing}"),
+        hint: format!("give both: add the {missing}"),
+    }
+}
+
+const MAX_FILES: usize = 1 << 20;
+/// Listeners, log, certificates, and each thread's own.
+const RESERVED_FILES: usize = 128;

@@ -1,0 +1,51 @@
+//! A body that tells how far it came, so that a slow upload is not taken for a slow app.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// Counts the frames of a body that another task reads.
+    #[derive(Debug)]
+    pub(crate) struct Progress<B> {
+        #[pin]
+        body: B,
+        frames: Arc<AtomicU32>,
+    }
+}
+
+impl<B> Progress<B> {
+    pub(crate) fn new(body: B) -> (Self, Arc<AtomicU32>) {
+        let frames = Arc::default();
+        (Self { body, frames: Arc::clone(&frames) }, frames)
+    }
+}
+
+impl<B: Body> Body for Progress<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = this.body.poll_frame(context);
+        if frame.is_ready() {
+            this.frames.fetch_add(1, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,101 @@
+//! One thread, one runtime, its own connections to the app: nothing on the way of a request is shared.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+
+use crate::connection::{self, Door};
+use crate::upstream;
+
+/// A connection that was just accepted.
+pub(crate) struct Accepted {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) door: Door,
+    /// Its place among the connections that are open at once.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// The handle of a thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    accepted: mpsc::UnboundedSender<Accepted>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    /// Starts a thread. It ends when its handle is gone and its last connection has closed.
+    pub(crate) fn start(number: usize, closing: watch::Receiver<bool>) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let count = Arc::clone(&connections);
+        thread::Builder::new()
+            .name(format!("panoply-{number}"))
+            .spawn(move || runtime.block_on(work(receiver, count, closing)))?;
+        Ok(Self { accepted: sender, connections })
+    }
+
+    /// How many connections it holds.
+    pub(crate) fn load(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Hands it one more.
+    pub(crate) fn give(&self, accepted: Accepted) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        // A thread that is gone closes the connection by dropping it; there is none while the gateway runs.
+        let _ = self.accepted.send(accepted);
+    }
+}
+
+async fn work(
+    mut receiver: mpsc::UnboundedReceiver<Accepted>,
+    connections: Arc<AtomicUsize>,
+    closing: watch::Receiver<bool>,
+) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            accepted = receiver.recv() => match accepted {
+                Some(accepted) => begin(accepted, Arc::clone(&connections), closing.clone()),
+                None => break,
+            },
+            _ = second.tick() => upstream::prune(),
+        }
+    }
+    while connections.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Receiver<bool>) {
+    let Accepted { stream, address, door, place } = accepted;
+    let counted = Counted { connections, _place: place };
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
+    };
+    tokio::spawn(async move {
+        connection::serve(stream, address, door, closing).await;
+        drop(counted);
+    });
+}
+
+/// One connection in the count, until it ends, in whatever way.
+struct Counted {
+    connections: Arc<AtomicUsize>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
