@@ -11,12 +11,12 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! use panoply_gateway::supervise::{App, AppError, Command, exit_code};
+//! use panoply_gateway::supervise::{App, AppError, Command, exit_code, free_port};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let state = std::env::temp_dir();
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! let app = App::start(Command::new("sh", ["-c", "test -n $PORT && exit 7"], state))?;
+//! let app = App::start(Command::new("sh", ["-c", "test -n $PORT && exit 7"], state), free_port()?)?;
 //!
 //! let Err(AppError::Ended { status, port }) = app.ready(Duration::from_secs(60)).await else { unreachable!() };
 //! assert_eq!((exit_code(status), port), (7, app.port()));
@@ -63,13 +63,12 @@ pub struct App {
 }
 
 impl App {
-    /// Starts `command` with a free port in `PORT`, its output where ours goes, and nothing to read. Needs a tokio
-    /// runtime.
+    /// Starts `command` with `PORT` set to a [`free_port`], its output where ours goes, and nothing to read. Needs a
+    /// tokio runtime.
     ///
     /// # Errors
-    /// When there is no port, no such program, or no writing to the folder for the preload.
-    pub fn start(command: Command) -> Result<Self, AppError> {
-        let port = free_port().map_err(AppError::NoPort)?;
+    /// When there is no such program, or no writing to the folder for the preload.
+    pub fn start(command: Command, port: u16) -> Result<Self, AppError> {
         let preload = command.preload.then(|| Preload::write(&command.state, port)).transpose();
         let preload = preload.map_err(|source| AppError::State { state: command.state.clone(), source })?;
         if command.develops(std::env::var_os("NODE_ENV").as_deref()) {
@@ -272,6 +271,15 @@ impl Drop for App {
     }
 }
 
+/// A port that nobody listens on. Somebody else may take it before the app does: then the app says so and ends.
+///
+/// # Errors
+/// When the system has none left.
+pub fn free_port() -> Result<u16, AppError> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    Ok(port.map_err(AppError::NoPort)?.port())
+}
+
 /// What is to be said of an app by where it listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
@@ -293,11 +301,6 @@ fn sight(listeners: &[Listener], port: u16, sockets: &[u64]) -> Sight {
         Some(elsewhere) if ours.is_empty() => Sight::Elsewhere(elsewhere.address),
         _ => Sight::Nothing,
     }
-}
-
-/// A port that nobody listens on. Somebody else may take it before the app does: then the app says so and ends.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Quick enough to go unnoticed, slow enough to cost nothing.

@@ -30,7 +30,7 @@ impl Proof {
     }
 
     /// The secret itself, for the environment of the app.
-    pub(super) fn secret(&self) -> &str {
+    pub(crate) fn secret(&self) -> &str {
         &self.0
     }
 

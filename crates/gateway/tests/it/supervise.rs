@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use panoply_gateway::supervise::{App, AppError, Command, Proof, Signal, exit_code};
+use panoply_gateway::supervise::{App, AppError, Command, Proof, Signal, exit_code, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -32,7 +32,7 @@ fn sh(test: &str, code: &str) -> Command {
 }
 
 fn start(command: Command) -> App {
-    App::start(command).expect("`node` and `sh` must be installed for this test")
+    App::start(command, free_port().unwrap()).expect("`node` and `sh` must be installed for this test")
 }
 
 /// What the app answers to a request with these header lines.
@@ -169,7 +169,8 @@ async fn an_app_that_ends_before_it_listens_is_an_error_with_its_exit_code() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_an_error_with_a_hint() {
-    let error = App::start(Command::new("no-such-program", [""; 0], state("absent"))).unwrap_err();
+    let error = App::start(Command::new("no-such-program", [""; 0], state("absent")), free_port().unwrap())
+        .unwrap_err();
     assert_eq!(error.to_string(), "`no-such-program` could not be started");
     assert!(error.hint().contains("PATH"), "{}", error.hint());
 }
