@@ -217,15 +217,48 @@ const MOST_SHOWN: usize = 84;
 
 #[cfg(test)]
 mod tests {
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
     use crate::demo::shop;
-    use tokio::net::TcpListener;
 
     async fn open_shop() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(shop(listener));
         address
+    }
+
+    /// A gateway without a shield: all it does is TLS.
+    async fn open_terminator(shop: SocketAddr) -> (SocketAddr, RootCertStore) {
+        let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut inside = TcpStream::connect(shop).await.unwrap();
+                    let mut outside = acceptor.accept(stream).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+                });
+            }
+        });
+        (address, roots)
     }
 
     #[tokio::test]
@@ -259,6 +292,34 @@ mod tests {
                 "no referrer-policy",
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn tls_alone_keeps_others_from_reading_along_and_no_more() {
+        let shop = open_shop().await;
+        let (terminator, roots) = open_terminator(shop).await;
+        for Finding { practice, what, shielded, .. } in compare(shop, terminator, roots).await {
+            assert_eq!(shielded.safe, practice == "tls", "{practice}, {what}: {}", shielded.said);
+            assert!(!shielded.said.starts_with("no answer"), "{practice}, {what}: {}", shielded.said);
+            if practice == "tls" {
+                assert_eq!(shielded.said, "TLS 1.3, X25519MLKEM768");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_before_the_body_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let door = Door::open(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let refusal = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+        });
+        let form = QUESTIONS.iter().find(|question| question.what.contains("MiB")).unwrap();
+        let sight = door.sight(form.ask, form.judge).await;
+        assert_eq!(sight, Sight::safe("413 Payload Too Large"));
     }
 
     #[tokio::test]
