@@ -73,8 +73,8 @@ impl App {
         let preload = preload.map_err(|source| AppError::State { state: command.state.clone(), source })?;
         if command.develops(std::env::var_os("NODE_ENV").as_deref()) {
             tracing::warn!(
-                "NODE_ENV is not `production`: many apps run slower and show stack traces\n\
-                 hint: run with --production, or set it"
+                hint = "run with --production, or set it",
+                "NODE_ENV is not `production`: many apps run slower so, and show stack traces"
             );
         }
         let program = || command.program.to_string_lossy().into_owned();
@@ -203,7 +203,7 @@ impl App {
                 Sight::Elsewhere(found) if told != Some(found) => {
                     told = Some(found);
                     let error = AppError::OtherPort { found, told: self.port };
-                    tracing::warn!("{error}\nhint: {}", error.hint());
+                    tracing::warn!(hint = error.hint(), "{error}");
                 }
                 Sight::Elsewhere(_) | Sight::Nothing => tracing::info!(
                     "waiting for the app to listen on port {}, for {} s now",
@@ -228,8 +228,8 @@ impl App {
             let _ = self.greeted.set(());
         } else if node {
             tracing::warn!(
-                "the app's Node did not read panoply's preload, so it sees the gateway in place of its visitors\n\
-                 hint: a start script that sets NODE_OPTIONS replaces ours; without the preload set `trust proxy`"
+                hint = "a start script that sets NODE_OPTIONS replaces ours; without the preload set `trust proxy`",
+                "the app's Node did not read panoply's preload, and takes the gateway for its visitor"
             );
         }
     }

@@ -5,6 +5,7 @@
 //! To be served on loopback only.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -17,13 +18,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 /// Serves the shop to whoever connects to `listener`, until it is dropped.
 pub(crate) async fn shop(listener: TcpListener) {
     loop {
         // Out of file descriptors, say: the next visitor may have more luck, once others have left.
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
+            sleep(Duration::from_millis(100)).await;
             continue;
         };
         tokio::spawn(async move {
@@ -187,11 +189,13 @@ mod tests {
 
     #[tokio::test]
     async fn markup_in_a_name_stays_text() {
-        let request = Request::builder().uri("/<script>").header(HOST, "\"><script>").body(Bytes::new());
-        let request = request.unwrap_or_else(|_| {
-            Request::builder().uri("/").header(HOST, "\"><script>").body(Bytes::new()).unwrap()
-        });
-        let body = answer(&request).into_body().collect().await.unwrap().to_bytes();
-        assert!(!String::from_utf8(body.into()).unwrap().contains("<script>"));
+        for (target, host) in [("/", "\"><script>"), ("/<script>", "shop.example")] {
+            // Not every version of a URI lets such a path through; then there is nothing to escape.
+            let Ok(request) = Request::builder().uri(target).header(HOST, host).body(Bytes::new()) else {
+                continue;
+            };
+            let body = answer(&request).into_body().collect().await.unwrap().to_bytes();
+            assert!(!String::from_utf8(body.into()).unwrap().contains("<script>"), "{target} {host}");
+        }
     }
 }
