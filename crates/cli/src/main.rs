@@ -1,25 +1,60 @@
-//! x
-use panoply_gateway::*;
+//! `panoply`: production security practices for web apps, in one command.
+
+mod args;
+mod config;
+mod demo;
+mod front;
+mod outset;
+mod run;
+mod serve;
+mod trouble;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Arguments, Command};
+
 #[global_allocator]
-static A: mimalloc::MiMalloc = mimalloc::MiMalloc;
-fn main() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .init();
-    let to = std::env::args().nth(1).unwrap();
-    let (h, p) = to.rsplit_once(':').unwrap();
-    let c = config::Config {
-        https: config::Listen("[::]:8443".parse().unwrap()),
-        http: Some(config::Listen("[::]:8080".parse().unwrap())),
-        tls: Default::default(),
-        state: None,
-        to: (h.into(), p.parse().unwrap()),
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log();
+    let ended = match arguments.command {
+        Command::Demo(demo) => block_on(demo::demo(demo)),
+        Command::Run(run) => block_on(run::run(run)),
+        Command::Serve(serve) => block_on(serve::serve(serve)),
+        Command::Config(configuration) => config::config(configuration),
     };
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-        let g = Gateway::open(&c).unwrap();
-        let r = g.start().unwrap();
-        tokio::signal::ctrl_c().await.unwrap();
-        println!("{}", r.drain(std::time::Duration::from_secs(10)).await);
-    });
+    ended.unwrap_or_else(|trouble| {
+        trouble.print();
+        ExitCode::from(COULD_NOT)
+    })
 }
+
+/// The thread that accepts, watches signals and the app; requests have threads of their own.
+fn block_on(
+    command: impl Future<Output = Result<ExitCode, trouble::Trouble>>,
+) -> Result<ExitCode, trouble::Trouble> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| trouble::Trouble::new(format!("no runtime: {error}"), "check the limit on open files"))?
+        .block_on(command)
+}
+
+/// To stderr: stdout is the app's and the reports'.
+fn log() {
+    let filter = EnvFilter::try_from_env("PANOPLY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}
+
+/// 0 is clean, 1 is findings, 2 is this.
+const COULD_NOT: u8 = 2;

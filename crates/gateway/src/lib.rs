@@ -17,6 +17,8 @@ mod proxy;
 mod redirect;
 pub mod route;
 mod state;
+pub mod supervise;
+mod symptom;
 mod tls;
 mod tunnel;
 mod upstream;

@@ -1,6 +1,5 @@
 //! One request on its way to the app, and the answer on its way back. Nothing is held, both ways stream.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +20,7 @@ use pin_project_lite::pin_project;
 use crate::forwarded::Peer;
 use crate::progress::Progress;
 use crate::upstream::{Lease, Outgoing, Target, Upstream};
+use crate::symptom::Login;
 use crate::{hop, tunnel};
 
 /// Sends `request` to the app and gives back its answer; where there is none, why.
@@ -37,6 +37,8 @@ pub(crate) async fn forward(
         .target()
         .ok_or_else(|| Rejection::new(StatusCode::BAD_GATEWAY, "no address of the app is configured"))?;
     let (mut head, body) = request.into_parts();
+    // An app that is told whose request this is has no reason to lose a cookie.
+    let login = if upstream.proof().is_none() { Login::of(&head) } else { None };
     let upgrade = prepare(&mut head, upstream, peer, visitor);
     let (body, progress) = outgoing(body);
     let replayable = progress.is_none() && head.method.is_idempotent() && upgrade.is_none();
@@ -45,6 +47,9 @@ pub(crate) async fn forward(
     let (mut answer, mut lease) = exchange(target, request, progress.as_deref(), replayable).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(upgrade, answer);
+    }
+    if let Some(login) = login {
+        login.check(answer.status(), answer.headers());
     }
     lease.heed(answer.headers());
     hop::strip(answer.headers_mut());

@@ -1,0 +1,124 @@
+//! What the command line takes. Every command's `--help` ends with an example.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Production security practices for web apps, in one command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "panoply",
+    version,
+    after_help = "Example:\n  panoply run -- node app.js      your app, not a line changed, behind the whole shield"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See the difference: a badly protected shop, once naked and once behind the gateway
+    #[command(after_help = "Example:\n  panoply demo")]
+    Demo(Demo),
+    /// Start an app and stand in front of it
+    #[command(after_help = RUN_EXAMPLE)]
+    Run(Run),
+    /// Stand in front of an app that runs elsewhere
+    #[command(after_help = SERVE_EXAMPLE)]
+    Serve(Serve),
+    /// Check a configuration file, or print the one with every default
+    #[command(subcommand, after_help = "Example:\n  panoply config default > panoply.toml\n  panoply config check")]
+    Config(Configuration),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Where the shielded shop listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    pub(crate) https: SocketAddr,
+    /// Where the naked shop listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) naked: SocketAddr,
+    /// Print the comparison and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The folder that keeps the certificate
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where the app is
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) front: Front,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) front: Front,
+    /// Tell the app that this is production: sets NODE_ENV=production
+    #[arg(long)]
+    pub(crate) production: bool,
+    /// Do not load the module that makes a Node app bind loopback and see its visitors
+    #[arg(long)]
+    pub(crate) no_preload: bool,
+    /// Start even when the app's own port can be reached from other machines, past the shield
+    #[arg(long)]
+    pub(crate) allow_public_port: bool,
+    /// How long requests, and then the app, may take to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) grace: u64,
+    /// The app's command
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// What `serve` and `run` share; each flag goes before the file's setting.
+#[derive(Debug, Args)]
+pub(crate) struct Front {
+    /// A name to serve (repeatable); without one, any name is served
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+    /// Where to serve [default: [::]:8443]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) https: Option<String>,
+    /// Where to redirect to https from [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// The certificate chain, PEM [default: one for localhost, made on first use]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// The folder for keys and certificates [default: $STATE_DIRECTORY, else the XDG state folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// The configuration file [default: panoply.toml here, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Configuration {
+    /// Say whether a file is right
+    #[command(after_help = "Example:\n  panoply config check panoply.toml")]
+    Check {
+        /// The file
+        #[arg(value_name = "FILE", default_value = "panoply.toml")]
+        file: PathBuf,
+    },
+    /// Print every setting with its default
+    #[command(after_help = "Example:\n  panoply config default > panoply.toml")]
+    Default,
+}
+
+const RUN_EXAMPLE: &str = "Example:\n  panoply run -- npm start\n  panoply run --host shop.example \
+                           --cert chain.pem --key key.pem --https '[::]:443' --http '[::]:80' -- node app.js";
+const SERVE_EXAMPLE: &str = "Example:\n  panoply serve --to http://127.0.0.1:3000";

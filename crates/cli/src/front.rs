@@ -1,0 +1,97 @@
+//! The file and the flags become one [`Config`]; a flag goes before the file.
+
+use std::fs;
+use std::path::Path;
+
+use panoply::SettingError;
+use panoply_gateway::Config;
+use panoply_gateway::config::{Site, Upstream};
+
+use crate::args::Front;
+use crate::trouble::Trouble;
+
+impl Front {
+    /// What the file says, and over it what the flags say. `app` is where the command line says the app is.
+    pub(crate) fn config(&self, app: Option<Upstream>) -> Result<Config, Trouble> {
+        let mut config = self.file()?;
+        if let Some(https) = &self.https {
+            config.https = parse("--https", https)?;
+        }
+        if let Some(http) = &self.http {
+            config.http = Some(parse("--http", http)?);
+        }
+        if self.cert.is_some() {
+            config.tls.cert.clone_from(&self.cert);
+            config.tls.key.clone_from(&self.key);
+        }
+        if self.state.is_some() {
+            config.state.clone_from(&self.state);
+        }
+        self.name_hosts(&mut config)?;
+        if let Some(app) = app {
+            place(&mut config, app)?;
+        }
+        Ok(config)
+    }
+
+    fn file(&self) -> Result<Config, Trouble> {
+        match &self.config {
+            Some(path) => read(path),
+            None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE)),
+            None => Ok(Config::default()),
+        }
+    }
+
+    fn name_hosts(&self, config: &mut Config) -> Result<(), Trouble> {
+        if self.hosts.is_empty() {
+            return Ok(());
+        }
+        let hosts = self.hosts.iter().map(|host| parse("--host", host)).collect::<Result<_, _>>()?;
+        only_site(config, "--host", "name the hosts in the file's `[[site]]` tables")?.hosts = hosts;
+        Ok(())
+    }
+}
+
+/// Reads and checks a configuration file.
+pub(crate) fn read(path: &Path) -> Result<Config, Trouble> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Trouble::new(
+            format_args!("cannot read `{}`: {error}", path.display()),
+            "write one with `panoply config default > panoply.toml`",
+        )
+    })?;
+    Config::parse(&text).map_err(|error| error.in_file(&path.display().to_string()).into())
+}
+
+/// A flag's value.
+pub(crate) fn parse<T: std::str::FromStr<Err = SettingError>>(flag: &str, text: &str) -> Result<T, Trouble> {
+    text.parse().map_err(|error| Trouble::flag(flag, &error))
+}
+
+/// Every site that does not say where its app is has it here.
+fn place(config: &mut Config, app: Upstream) -> Result<(), Trouble> {
+    if config.sites.is_empty() {
+        config.sites.push(Site::default());
+    }
+    let mut homeless = config.sites.iter_mut().filter(|site| site.upstream.is_empty()).peekable();
+    if homeless.peek().is_none() {
+        return Err(Trouble::new(
+            "the command line names an app, but every site of the file has its own",
+            "leave `upstream` out of the site that this app is for",
+        ));
+    }
+    homeless.for_each(|site| site.upstream = vec![app.clone()]);
+    Ok(())
+}
+
+fn only_site<'c>(config: &'c mut Config, flag: &str, hint: &str) -> Result<&'c mut Site, Trouble> {
+    if config.sites.is_empty() {
+        config.sites.push(Site::default());
+    }
+    match config.sites.as_mut_slice() {
+        [site] => Ok(site),
+        sites => Err(Trouble::new(format_args!("{flag} is for one site, but the file has {}", sites.len()), hint)),
+    }
+}
+
+const DEFAULT_FILE: &str = "panoply.toml";

@@ -1,0 +1,75 @@
+//! What cannot be is refused at once: one error with the place and the mend, exit code 2, nothing half started.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::gateway::panoply;
+use crate::scratch::Scratch;
+
+#[test]
+fn each_wrong_start_is_one_error_with_the_mend() {
+    let folder = Scratch::new();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, text: &str, mode: u32| {
+        fs::write(path(name), text).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("empty.pem", "", 0o600);
+    write("open.key", "", 0o644);
+    write("unknown.toml", "[shield]\ncsfr = \"on\"\n", 0o600);
+    write("sites.toml", "[[site]]\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"\n", 0o600);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let app = "http://127.0.0.1:1";
+
+    for (arguments, says) in [
+        (vec!["serve"], "nothing says where the app is"),
+        (vec!["serve", "--to", "localhost:3000"], "--to"),
+        (vec!["serve", "--to", "ftp://localhost"], "--to"),
+        (vec!["serve", "--to", app, "--https", "nowhere"], "--https"),
+        (vec!["serve", "--to", app, "--https", &taken], "cannot listen on"),
+        (vec!["serve", "--to", app, "--host", "https://shop.example"], "--host"),
+        (vec!["serve", "--to", app, "--https", "127.0.0.1:0", "--cert", &path("none"), "--key", &path("empty.pem")], "none"),
+        (vec!["serve", "--to", app, "--https", "127.0.0.1:0", "--cert", &path("empty.pem"), "--key", &path("empty.pem")], "holds no certificate"),
+        (vec!["serve", "--to", app, "--https", "127.0.0.1:0", "--cert", &path("empty.pem"), "--key", &path("open.key")], "can be read by others"),
+        (vec!["serve", "--config", &path("unknown.toml")], "did you mean `csrf`"),
+        (vec!["serve", "--to", app, "--config", &path("sites.toml")], "every site of the file has its own"),
+        (vec!["config", "check", &path("unknown.toml")], "did you mean `csrf`"),
+        (vec!["config", "check", &path("none.toml")], "cannot read"),
+        (vec!["run", "--https", "127.0.0.1:0", "--", "/no/such/program"], "/no/such/program"),
+        (vec!["run", "--https", &taken, "--", "true"], "cannot listen on"),
+    ] {
+        let (code, stdout, stderr) = panoply(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert_eq!(stdout, "", "{arguments:?}");
+        assert_eq!(stderr.matches("error: ").count(), 1, "{arguments:?}: {stderr}");
+        assert_eq!(stderr.matches("hint: ").count(), 1, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_certificate_goes_with_its_key() {
+    for given in ["--cert", "--key"] {
+        let (code, _, stderr) = panoply(&["serve", "--to", "http://127.0.0.1:1", given, "x.pem"]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("--cert") && stderr.contains("--key"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_default_file_is_right_and_every_command_has_an_example() {
+    let folder = Scratch::new();
+    let (code, text, _) = panoply(&["config", "default"]);
+    assert_eq!(code, Some(0));
+    let file = folder.path().join("panoply.toml");
+    fs::write(&file, text).unwrap();
+    assert_eq!(panoply(&["config", "check", file.to_str().unwrap()]).0, Some(0));
+
+    for command in [&[][..], &["demo"], &["run"], &["serve"], &["config"], &["config", "check"], &["config", "default"]] {
+        let (code, help, _) = panoply(&[command, &["--help"]].concat());
+        assert_eq!(code, Some(0), "{command:?}");
+        assert!(help.contains("Example:\n"), "{command:?}: {help}");
+    }
+}

@@ -1,0 +1,55 @@
+//! The Node apps in `tests/node`, as processes of their own.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Where the apps are; their packages must have been installed.
+pub(crate) fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/node");
+    assert!(
+        folder.join("node_modules/express").exists(),
+        "the packages of tests/node are not installed: run scripts/test, or `npm ci` in {}",
+        folder.display()
+    );
+    folder
+}
+
+pub(crate) struct Node {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Node {
+    /// `node SCRIPT` on a free port.
+    pub(crate) fn start(script: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new("node")
+            .arg(script)
+            .current_dir(folder())
+            .env("PORT", address.port().to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("node is installed: run scripts/test");
+        let node = Self { child, address };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "{script} does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        node
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,99 @@
+//! An upstream that writes down every byte it gets and answers what it is told: the judge of what was forwarded.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) struct Recorder {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Recorder {
+    /// Answers every request head with `answer`, byte for byte.
+    pub(crate) fn answering(answer: &'static [u8]) -> Self {
+        Self::with(move |stream, seen| {
+            let mut scanned = 0;
+            let mut chunk = [0; 65536];
+            while let Ok(read @ 1..) = stream.read(&mut chunk) {
+                let mut seen = seen.lock().unwrap();
+                seen.extend_from_slice(&chunk[..read]);
+                while let Some(end) = find(&seen[scanned..], b"\r\n\r\n") {
+                    scanned += end + 4;
+                    let _ = stream.write_all(answer);
+                }
+            }
+        })
+    }
+
+    /// Does with each connection what `serve` says; what it reads it must put into the record itself.
+    pub(crate) fn with(serve: impl Fn(&mut TcpStream, &Mutex<Vec<u8>>) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let all = Arc::clone(&seen);
+        let serve = Arc::new(serve);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (all, serve, mut stream) = (Arc::clone(&all), Arc::clone(&serve), stream);
+                let number = {
+                    let mut all = all.lock().unwrap();
+                    all.push(Vec::new());
+                    all.len() - 1
+                };
+                thread::spawn(move || {
+                    let record = Mutex::new(Vec::new());
+                    thread::scope(|scope| {
+                        let done = std::sync::atomic::AtomicBool::new(false);
+                        scope.spawn(|| {
+                            // What is seen shows at once, also while the connection lasts.
+                            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                                all.lock().unwrap()[number] = record.lock().unwrap().clone();
+                                thread::sleep(Duration::from_millis(2));
+                            }
+                        });
+                        serve(&mut stream, &record);
+                        done.store(true, std::sync::atomic::Ordering::Relaxed);
+                    });
+                    all.lock().unwrap()[number] = record.into_inner().unwrap();
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What came, connection by connection.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        thread::sleep(Duration::from_millis(20));
+        self.seen.lock().unwrap().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    /// Waits until `count` request heads came, on whatever connections.
+    pub(crate) fn heads(&self, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let heads: Vec<_> = self.seen().iter().flat_map(|seen| heads(seen)).collect();
+            if heads.len() >= count {
+                return heads;
+            }
+            assert!(Instant::now() < deadline, "{count} heads were expected, these came: {heads:?}");
+        }
+    }
+}
+
+/// The heads in a record whose bodies hold no empty line.
+fn heads(seen: &str) -> Vec<String> {
+    let mut heads: Vec<_> = seen.split("\r\n\r\n").map(str::to_owned).collect();
+    heads.pop();
+    heads
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
