@@ -39,9 +39,9 @@ impl Origin {
         self.0.as_bytes() == sent
     }
 
-    /// Whether `url` is of this origin.
+    /// Whether `url` is a page of this origin. A `blob:` has the origin of its maker too, and is no page.
     pub(crate) fn holds(&self, url: &Url) -> bool {
-        *self.0 == url.origin().ascii_serialization()
+        matches!(url.scheme(), "http" | "https") && *self.0 == url.origin().ascii_serialization()
     }
 }
 
