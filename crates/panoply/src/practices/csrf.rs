@@ -168,11 +168,13 @@ fn reason(Page(origin): Page<'_>, request: &Parts) -> String {
 /// A WebSocket's handshake: an upgrade in HTTP/1.1 (RFC 6455 §4.1), an extended CONNECT in HTTP/2 (RFC 8441).
 /// Browsers let any page open one anywhere, cookies included, and ask nobody before.
 fn is_upgrade(request: &Parts) -> bool {
-    request.method == Method::CONNECT
-        || request.headers.get_all(UPGRADE).iter().any(|value| {
+    let asks_for_websocket = || {
+        request.headers.get_all(UPGRADE).iter().any(|value| {
             let mut protocols = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             protocols.any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
         })
+    };
+    request.method == Method::CONNECT || (request.method == Method::GET && asks_for_websocket())
 }
 
 /// Whether there are credentials that browsers add by themselves, whoever's page it is.
@@ -289,6 +291,7 @@ mod tests {
             ("PATCH / | origin: https://evil.example", Refused),
             ("DELETE / | origin: https://evil.example", Refused),
             ("PURGE / | origin: https://evil.example", Refused),
+            ("POST / | origin: https://evil.example | upgrade: websocket", Refused),
             ("POST / | origin: https://evil.example | content-type: application/json", Refused),
         ] {
             assert_eq!(verdict(&Csrf::default(), request), expected, "{request}");
@@ -307,6 +310,7 @@ mod tests {
                 ),
                 ("GET / | upgrade: websocket | origin: https://evil.example", Admitted), // a public feed
                 ("GET / | upgrade: websocket | origin: https://us.example | cookie: sid=1", Admitted),
+                ("POST / | upgrade: websocket | origin: https://evil.example | cookie: sid=1", Refused), // a write
                 ("GET / | upgrade: websocket | cookie: sid=1", Admitted), // no browser
                 ("GET / | upgrade: h2c | origin: https://evil.example | cookie: sid=1", Admitted),
                 ("CONNECT us.example:443 | origin: https://evil.example | cookie: sid=1", Refused),
