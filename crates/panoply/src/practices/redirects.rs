@@ -38,7 +38,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub use self::target::{Target, target};
-use crate::{Exemption, Origin, Policy, Practice, Rejection, Scheme, Visit};
+use crate::{Exemption, Origin, Policy, Practice, Rejection, Visit};
 
 /// Refuses redirects off the site that a link has asked for, with 400.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -132,11 +132,7 @@ fn is_plainly_a_path(location: &[u8]) -> bool {
 fn here(visit: &Visit) -> Option<Url> {
     // Without a name the own host is one that no target has (RFC 6761 §6.4).
     let host = visit.authority.as_ref().map_or("unnamed.invalid", |authority| authority.as_str());
-    let scheme = match visit.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    Url::parse(&format!("{scheme}://{host}{}", visit.uri.path())).ok()
+    Url::parse(&format!("{}://{host}{}", visit.scheme.as_str(), visit.uri.path())).ok()
 }
 
 /// The same host, or one that is a subdomain of the other.
