@@ -21,6 +21,7 @@
 mod body;
 mod buckets;
 mod client;
+mod exemption;
 mod guard;
 mod origin;
 mod page;
@@ -38,6 +39,7 @@ mod world;
 pub use body::{Body, RequestBody};
 pub use buckets::Buckets;
 pub use client::{Client, TrustedProxies};
+pub use exemption::Exemption;
 pub use guard::{Guard, Policy};
 pub use origin::{Origin, OriginError};
 pub use policies::Policies;

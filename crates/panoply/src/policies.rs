@@ -8,7 +8,7 @@ use crate::{Guard, Policy, Practice};
 
 /// Declares every policy once: the guards that a shield holds, and the layer of settings laid over them.
 macro_rules! policies {
-    ($($field:ident: $policy:ident = $practice:ident,)+) => {
+    ($($field:ident: $policy:ident = $practice:ident, in front $in_front:ident;)+) => {
         /// Settings for some practices, as in `[shield]`; what is missing stays as it was.
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -32,9 +32,9 @@ macro_rules! policies {
                 Self { $($field: Guard::On($policy::default()),)+ }
             }
 
-            /// All on, with the defaults for an app that panoply does not know.
+            /// With the defaults for an app that panoply does not know; what might break it only observes.
             pub(crate) fn in_front() -> Self {
-                Self { $($field: Guard::On($policy::in_front()),)+ }
+                Self { $($field: Guard::$in_front($policy::in_front()),)+ }
             }
 
             pub(crate) fn off() -> Self {
@@ -67,13 +67,13 @@ macro_rules! policies {
 }
 
 policies! {
-    hosts: Hosts = Hosts,
-    limits: Limits = Limits,
-    rate_limit: RateLimit = RateLimit,
-    csrf: Csrf = Csrf,
-    redirects: Redirects = Redirects,
-    cookies: Cookies = Cookies,
-    errors: Errors = Errors,
-    fingerprint: Fingerprint = Fingerprint,
-    headers: Headers = Headers,
+    hosts: Hosts = Hosts, in front On;
+    limits: Limits = Limits, in front On;
+    rate_limit: RateLimit = RateLimit, in front On;
+    csrf: Csrf = Csrf, in front On;
+    redirects: Redirects = Redirects, in front Observe;
+    cookies: Cookies = Cookies, in front On;
+    errors: Errors = Errors, in front On;
+    fingerprint: Fingerprint = Fingerprint, in front On;
+    headers: Headers = Headers, in front On;
 }

@@ -1,26 +1,428 @@
-//! TODO
+//! A cookie without flags can be read by a script, stolen on the wire and sent along by other sites' pages.
+//!
+//! **Stops** theft of sessions by injected scripts (`HttpOnly`) and in the clear (`Secure`), and their use by
+//! other sites' pages (`SameSite`): every `Set-Cookie` of every answer gets what the app left out. What the
+//! app has set stays, and so do attributes nobody here has heard of, all other lines, and the order of lines.
+//!
+//! **Leaves** what the app has chosen itself (`SameSite=None`), cookies that scripts set, guessable values,
+//! `Domain` and `Path`. Lines that browsers ignore pass as they are.
+//!
+//! **Defaults.**
+//! - `Secure` where the visitor came over https, and also for the names `__Host-…` and `__Secure-…`, which
+//!   browsers take in no other way. In the clear it would lose every other cookie. This repairs
+//!   `SameSite=None` without `Secure` too.
+//! - `SameSite=Lax` where the app says nothing, or no word that browsers know. Chromium takes a cookie for
+//!   `Lax` then anyway, so that a site which works there goes on working, in frames and with CORS too. There is
+//!   one exception: for two minutes Chromium sends such a cookie with another site's form, which is how a
+//!   login by OAuth's `form_post` finds its state. So in front of an app that panoply does not know, answers
+//!   that lead off the site leave it open. It is left open with `Partitioned` as well, which is for frames.
+//! - `HttpOnly` for every cookie but csrf and xsrf tokens, which scripts are to read. In front of an app that
+//!   panoply does not know, only for those that look like sessions, by name, signature or chance, since
+//!   nobody says which others its scripts read.
+//! - A cookie that is deleted gets the same flags as when it was set, so that it is the same to browsers.
+//!
+//! ```
+//! use panoply::{Cookies, Shield, practices::cookies::AddHttpOnly};
+//!
+//! let cookies = Cookies::default()
+//!     .http_only(AddHttpOnly::Sessions)
+//!     .exempt("theme"); // as the app sends it
+//! let shield = Shield::bare().cookies(cookies);
+//! assert!(shield.has(panoply::Practice::Cookies));
+//! ```
+
+mod session;
+mod set_cookie;
+
+use http::header::{Entry, SET_COOKIE};
 use http::response::Parts;
+use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
-use crate::{Policy, Practice, Visit};
+pub use self::set_cookie::{Attribute, SameSite, SetCookie};
+use crate::practices::redirects;
+use crate::{Policy, Practice, Scheme, Visit};
 
-/// TODO
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Gives cookies the flags that the app left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default = "Policy::in_front", deny_unknown_fields)]
-pub struct Cookies {}
+pub struct Cookies {
+    secure: AddSecure,
+    same_site: AddSameSite,
+    http_only: AddHttpOnly,
+    exempt: Vec<String>,
+}
+
+/// Which cookies get `Secure`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddSecure {
+    /// Those of visitors who came over https. The default.
+    #[default]
+    OnHttps,
+    /// All: right behind a TLS terminator that cannot be declared in `trusted_proxies`.
+    Always,
+    /// None.
+    Never,
+}
+
+/// Which cookies get `SameSite=Lax`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddSameSite {
+    /// All. The default in an app that panoply is part of.
+    #[default]
+    Always,
+    /// All but those that are set on the way to another site. The default in front of an unknown app.
+    OnSite,
+    /// None.
+    Never,
+}
+
+/// Which cookies get `HttpOnly`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddHttpOnly {
+    /// All but csrf and xsrf tokens. The default in an app that panoply is part of.
+    #[default]
+    Always,
+    /// Those that look like sessions. The default in front of an unknown app.
+    Sessions,
+    /// None.
+    Never,
+}
 
 impl Cookies {
-    pub(crate) fn finish(&self, _visit: &Visit, _response: &mut Parts) {}
+    /// Chooses which cookies get `Secure`.
+    #[must_use]
+    pub fn secure(mut self, secure: AddSecure) -> Self {
+        self.secure = secure;
+        self
+    }
+
+    /// Chooses which cookies get `SameSite=Lax`.
+    #[must_use]
+    pub fn same_site(mut self, same_site: AddSameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    /// Chooses which cookies get `HttpOnly`.
+    #[must_use]
+    pub fn http_only(mut self, http_only: AddHttpOnly) -> Self {
+        self.http_only = http_only;
+        self
+    }
+
+    /// Leaves the cookie of this name as the app sends it. Names are compared to the byte, as browsers do.
+    #[must_use]
+    pub fn exempt(mut self, name: impl Into<String>) -> Self {
+        self.exempt.push(name.into());
+        self
+    }
+
+    /// Adds flags to every cookie that is set.
+    pub(crate) fn finish(&self, visit: &Visit, response: &mut Parts) {
+        if !response.headers.contains_key(SET_COOKIE) {
+            return;
+        }
+        let answer = Answer {
+            over_https: visit.scheme == Scheme::Https,
+            leads_off_site: self.same_site == AddSameSite::OnSite
+                && redirects::leads_off_site(visit, response),
+            signatures: match self.http_only {
+                AddHttpOnly::Sessions => signatures(&response.headers),
+                AddHttpOnly::Always | AddHttpOnly::Never => Vec::new(),
+            },
+        };
+        let Entry::Occupied(mut lines) = response.headers.entry(SET_COOKIE) else { return };
+        for line in lines.iter_mut() {
+            if let Some(hardened) =
+                SetCookie::parse(line.as_bytes()).and_then(|cookie| self.harden(cookie, &answer).changed())
+            {
+                *line = hardened;
+            }
+        }
+    }
+
+    fn harden<'l>(&self, cookie: SetCookie<'l>, answer: &Answer) -> SetCookie<'l> {
+        if self.exempt.iter().any(|name| name.as_bytes() == cookie.name()) {
+            return cookie;
+        }
+        let mut hardened = cookie;
+        if self.makes_secure(&cookie, answer) {
+            hardened = hardened.with_secure();
+        }
+        if self.makes_http_only(&cookie, answer) {
+            hardened = hardened.with_http_only();
+        }
+        if self.makes_lax(&cookie, answer) {
+            hardened = hardened.with_same_site(SameSite::Lax);
+        }
+        hardened
+    }
+
+    fn makes_secure(&self, cookie: &SetCookie<'_>, answer: &Answer) -> bool {
+        match self.secure {
+            AddSecure::OnHttps => answer.over_https || is_bound_to_https(cookie.name()),
+            AddSecure::Always => true,
+            AddSecure::Never => false,
+        }
+    }
+
+    fn makes_http_only(&self, cookie: &SetCookie<'_>, answer: &Answer) -> bool {
+        match self.http_only {
+            AddHttpOnly::Always => !session::is_for_scripts(cookie.name()),
+            AddHttpOnly::Sessions => session::is_session(cookie, answer.has_signature_of(cookie.name())),
+            AddHttpOnly::Never => false,
+        }
+    }
+
+    fn makes_lax(&self, cookie: &SetCookie<'_>, answer: &Answer) -> bool {
+        let is_open = cookie.same_site().is_none() && cookie.attribute("Partitioned").is_none();
+        is_open
+            && match self.same_site {
+                AddSameSite::Always => true,
+                AddSameSite::OnSite => !answer.leads_off_site,
+                AddSameSite::Never => false,
+            }
+    }
 }
 
 impl Policy for Cookies {
     const PRACTICE: Practice = Practice::Cookies;
 
     fn in_front() -> Self {
-        Self::default()
+        Self::default().same_site(AddSameSite::OnSite).http_only(AddHttpOnly::Sessions)
     }
 
     fn summary(&self) -> String {
-        String::new()
+        let flags = [
+            ("Secure", self.secure != AddSecure::Never),
+            ("SameSite", self.same_site != AddSameSite::Never),
+            ("HttpOnly", self.http_only != AddHttpOnly::Never),
+        ];
+        flags.into_iter().filter_map(|(flag, added)| added.then_some(flag)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What counts for all cookies of an answer.
+#[derive(Debug)]
+struct Answer {
+    over_https: bool,
+    leads_off_site: bool,
+    signatures: Vec<HeaderValue>,
+}
+
+impl Answer {
+    fn has_signature_of(&self, name: &[u8]) -> bool {
+        self.signatures.iter().any(|line| {
+            let signature = SetCookie::parse(line.as_bytes());
+            signature.and_then(|signature| session::signs(signature.name())) == Some(name)
+        })
+    }
+}
+
+/// The lines that are signatures of other cookies. No memory is taken where there are none.
+fn signatures(headers: &HeaderMap) -> Vec<HeaderValue> {
+    let is_signature = |line: &&HeaderValue| {
+        SetCookie::parse(line.as_bytes()).is_some_and(|cookie| session::signs(cookie.name()).is_some())
+    };
+    headers.get_all(SET_COOKIE).iter().filter(is_signature).cloned().collect()
+}
+
+/// Browsers take these names only with `Secure`, and in any case (RFC 6265bis §4.1.3).
+fn is_bound_to_https(name: &[u8]) -> bool {
+    [&b"__Host-"[..], b"__Secure-"]
+        .iter()
+        .any(|prefix| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+
+    use super::*;
+    use crate::{Connection, RequestId, TrustedProxies};
+
+    /// The lines of an answer as they leave, to a visitor of us.example.
+    fn hardened(cookies: &Cookies, scheme: Scheme, location: Option<&str>, lines: &[&str]) -> Vec<String> {
+        let (request, ()) = Request::get("/").header("host", "us.example").body(()).unwrap().into_parts();
+        let connection = Connection { scheme, ..Connection::unknown() };
+        let (client, scheme) = TrustedProxies::default().client(&connection, &request.headers);
+        let visit = Visit::new(&request, connection, client, scheme, RequestId(0));
+        let mut response = Response::builder().status(if location.is_some() { 302 } else { 200 });
+        for line in lines {
+            response = response.header(SET_COOKIE, *line);
+        }
+        if let Some(location) = location {
+            response = response.header("location", location);
+        }
+        let (mut response, ()) = response.body(()).unwrap().into_parts();
+        cookies.finish(&visit, &mut response);
+        let lines = response.headers.get_all(SET_COOKIE).iter();
+        lines.map(|line| line.as_bytes().escape_ascii().to_string()).collect()
+    }
+
+    fn over_https(cookies: &Cookies, line: &str) -> String {
+        hardened(cookies, Scheme::Https, None, &[line]).concat()
+    }
+
+    #[test]
+    fn an_app_of_ours_gets_every_flag_it_left_out() {
+        for (line, expected) in [
+            ("a=b", "a=b; Secure; HttpOnly; SameSite=Lax"),
+            ("a=b; Path=/; Priority=High", "a=b; Path=/; Priority=High; Secure; HttpOnly; SameSite=Lax"),
+            ("a=b; Secure; HttpOnly; SameSite=Strict", "a=b; Secure; HttpOnly; SameSite=Strict"),
+            ("a=b; path=/; samesite=none", "a=b; path=/; samesite=none; Secure; HttpOnly"), // the app's own choice
+            ("a=b; SameSite=yes", "a=b; SameSite=yes; Secure; HttpOnly; SameSite=Lax"), // no choice to browsers
+            ("a=b; Partitioned", "a=b; Partitioned; Secure; HttpOnly"),
+            ("XSRF-TOKEN=a", "XSRF-TOKEN=a; Secure; SameSite=Lax"), // scripts read it
+            ("csrftoken=a", "csrftoken=a; Secure; SameSite=Lax"),
+            ("a=; Max-Age=0", "a=; Max-Age=0; Secure; HttpOnly; SameSite=Lax"), // deleted as it was set
+            ("__Host-sid=1; Path=/", "__Host-sid=1; Path=/; Secure; HttpOnly; SameSite=Lax"),
+            (" = ; Path=/", " = ; Path=/"), // browsers ignore it
+        ] {
+            assert_eq!(over_https(&Cookies::default(), line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn in_front_of_an_unknown_app_only_sessions_get_http_only() {
+        for (line, expected) in [
+            ("connect.sid=s%3Aabc", "connect.sid=s%3Aabc; Secure; HttpOnly; SameSite=Lax"),
+            (
+                "connect.sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+                "connect.sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Secure; HttpOnly; SameSite=Lax",
+            ),
+            (
+                "t=4f9c1e8a7b2d3c6f5a0e9d8c7b1a2f3e",
+                "t=4f9c1e8a7b2d3c6f5a0e9d8c7b1a2f3e; Secure; HttpOnly; SameSite=Lax",
+            ),
+            ("theme=dark", "theme=dark; Secure; SameSite=Lax"),
+            (
+                "_csrf=4f9c1e8a7b2d3c6f5a0e9d8c7b1a2f3e",
+                "_csrf=4f9c1e8a7b2d3c6f5a0e9d8c7b1a2f3e; Secure; SameSite=Lax",
+            ),
+        ] {
+            assert_eq!(over_https(&Cookies::in_front(), line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_signature_beside_a_cookie_makes_both_http_only() {
+        let lines = ["theme=dark", "cart=e30=; path=/", "cart.sig=abc; path=/; httponly"];
+        assert_eq!(
+            hardened(&Cookies::in_front(), Scheme::Http, None, &lines),
+            [
+                "theme=dark; SameSite=Lax",
+                "cart=e30=; path=/; HttpOnly; SameSite=Lax",
+                "cart.sig=abc; path=/; httponly; SameSite=Lax"
+            ],
+        );
+    }
+
+    #[test]
+    fn in_the_clear_only_names_that_demand_it_get_secure() {
+        for (secure, line, is_secure) in [
+            (AddSecure::OnHttps, "a=b", false),
+            (AddSecure::OnHttps, "a=b; SameSite=None", false),
+            (AddSecure::OnHttps, "__Host-a=b", true),
+            (AddSecure::OnHttps, "__secure-a=b", true),
+            (AddSecure::OnHttps, "__Hosts=b", false),
+            (AddSecure::Always, "a=b", true),
+            (AddSecure::Never, "__Host-a=b", false),
+        ] {
+            let line = hardened(&Cookies::default().secure(secure), Scheme::Http, None, &[line]).concat();
+            assert_eq!(line.contains("; Secure"), is_secure, "{line}");
+        }
+    }
+
+    #[test]
+    fn on_the_way_to_another_site_the_choice_of_same_site_is_left_open_in_front_of_an_unknown_app() {
+        for (location, in_front, within) in [
+            (
+                Some("https://idp.example/authorize"),
+                "sid=1; Secure; HttpOnly",
+                "sid=1; Secure; HttpOnly; SameSite=Lax",
+            ),
+            (Some("//idp.example"), "sid=1; Secure; HttpOnly", "sid=1; Secure; HttpOnly; SameSite=Lax"),
+            (
+                Some("/account"),
+                "sid=1; Secure; HttpOnly; SameSite=Lax",
+                "sid=1; Secure; HttpOnly; SameSite=Lax",
+            ),
+            (
+                Some("https://www.us.example/"),
+                "sid=1; Secure; HttpOnly; SameSite=Lax",
+                "sid=1; Secure; HttpOnly; SameSite=Lax",
+            ),
+            (None, "sid=1; Secure; HttpOnly; SameSite=Lax", "sid=1; Secure; HttpOnly; SameSite=Lax"),
+        ] {
+            assert_eq!(
+                hardened(&Cookies::in_front(), Scheme::Https, location, &["sid=1"]),
+                [in_front],
+                "{location:?}"
+            );
+            assert_eq!(
+                hardened(&Cookies::default(), Scheme::Https, location, &["sid=1"]),
+                [within],
+                "{location:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_line_is_lost_and_their_order_stays() {
+        let lines = ["b=1", "", "a=2; Secure", ";;;", "b=3", "nameless"];
+        let left = hardened(&Cookies::default(), Scheme::Http, None, &lines);
+        assert_eq!(
+            left,
+            [
+                "b=1; HttpOnly; SameSite=Lax",
+                "",
+                "a=2; Secure; HttpOnly; SameSite=Lax",
+                ";;;",
+                "b=3; HttpOnly; SameSite=Lax",
+                "nameless; HttpOnly; SameSite=Lax"
+            ],
+        );
+    }
+
+    #[test]
+    fn an_exempt_name_is_left_as_it_is() {
+        let cookies = Cookies::default().exempt("theme");
+        for (line, expected) in [
+            ("theme=dark", "theme=dark"),
+            ("Theme=dark", "Theme=dark; Secure; HttpOnly; SameSite=Lax"),
+            ("theme2=dark", "theme2=dark; Secure; HttpOnly; SameSite=Lax"),
+        ] {
+            assert_eq!(over_https(&cookies, line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn hardening_twice_is_hardening_once() {
+        for cookies in [Cookies::default(), Cookies::in_front()] {
+            for line in ["a=b", "sid=1; SameSite=None", "sid=1; samesite=x; ;", "a=b; Partitioned", "csrf=1"]
+            {
+                let once = over_https(&cookies, line);
+                assert_eq!(over_https(&cookies, &once), once, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_of_settings_starts_from_the_gateways_defaults() {
+        for (toml, cookies) in [
+            ("", Cookies::in_front()),
+            ("exempt = ['theme']", Cookies::in_front().exempt("theme")),
+            (
+                "secure = 'always'\nsame_site = 'never'\nhttp_only = 'always'",
+                Cookies::default().secure(AddSecure::Always).same_site(AddSameSite::Never),
+            ),
+        ] {
+            assert_eq!(toml::from_str::<Cookies>(toml).unwrap(), cookies, "{toml}");
+        }
     }
 }

@@ -1,0 +1,340 @@
+use std::fmt;
+
+use http::HeaderValue;
+
+/// One line of `Set-Cookie`, read as browsers read it (RFC 6265bis §5.6), on its bytes.
+///
+/// Every attribute is kept, in order and spelling, also one that nobody here has heard of. What is added goes
+/// to the end, where it wins.
+///
+/// ```
+/// use panoply::practices::cookies::{SameSite, SetCookie};
+///
+/// let cookie = SetCookie::parse(b"sid=1; path=/; Priority=High").unwrap();
+/// assert!(!cookie.is_secure());
+///
+/// let cookie = cookie.with_secure().with_same_site(SameSite::Lax);
+/// assert_eq!(cookie.print(), b"sid=1; path=/; Priority=High; Secure; SameSite=Lax");
+/// ```
+#[derive(Clone, Copy)]
+pub struct SetCookie<'l> {
+    line: &'l [u8],
+    name: &'l [u8],
+    value: &'l [u8],
+    attributes: &'l [u8],
+    added: [Option<Attribute<'static>>; 3],
+}
+
+/// Name and value of an attribute, both without the white space around them; the value is empty where there
+/// is none.
+pub type Attribute<'l> = (&'l [u8], &'l [u8]);
+
+/// Whether a cookie is sent with requests that other sites start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// With links to us, not with forms, frames or scripts.
+    Lax,
+    /// Always.
+    None,
+}
+
+impl<'l> SetCookie<'l> {
+    /// Reads a line. `None`: browsers ignore it whole, for control characters, for want of both name and
+    /// value, or for more than 4,096 bytes of them.
+    #[must_use]
+    pub fn parse(line: &'l [u8]) -> Option<Self> {
+        if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+            return None;
+        }
+        let (pair, attributes) = split_once(line, b';');
+        let (name, value) = match pair.contains(&b'=') {
+            true => split_once(pair, b'='),
+            false => (&[][..], pair),
+        };
+        let (name, value) = (name.trim_ascii(), value.trim_ascii());
+        let is_kept = (1..=LONGEST_PAIR).contains(&(name.len() + value.len()));
+        is_kept.then_some(Self { line, name, value, attributes, added: [None; 3] })
+    }
+
+    /// The name; empty in a line without `=`, which is a value alone.
+    #[must_use]
+    pub fn name(&self) -> &'l [u8] {
+        self.name
+    }
+
+    /// The value, as it is: neither quotes nor percent signs mean anything to a browser.
+    #[must_use]
+    pub fn value(&self) -> &'l [u8] {
+        self.value
+    }
+
+    /// All attributes, in order.
+    pub fn attributes(&self) -> impl Iterator<Item = Attribute<'l>> {
+        let said = self.attributes.split(|byte| *byte == b';').map(|attribute| {
+            let (name, value) = split_once(attribute, b'=');
+            (name.trim_ascii(), value.trim_ascii())
+        });
+        let said = said.filter(|(name, value)| !name.is_empty() || !value.is_empty());
+        said.chain(self.added.into_iter().flatten())
+    }
+
+    /// The value of an attribute, the last one where there are several; `name` in any case.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&'l [u8]> {
+        // A longer value makes browsers overlook the attribute (RFC 6265bis §5.6).
+        let of_name = |(said, value): &Attribute<'_>| {
+            said.eq_ignore_ascii_case(name.as_bytes()) && value.len() <= LONGEST_ATTRIBUTE
+        };
+        self.attributes().filter(of_name).last().map(|(_, value)| value)
+    }
+
+    /// Sent over TLS only. What is written behind `Secure=` does not matter, not even `false`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.attribute("Secure").is_some()
+    }
+
+    /// Out of reach of scripts.
+    #[must_use]
+    pub fn is_http_only(&self) -> bool {
+        self.attribute("HttpOnly").is_some()
+    }
+
+    /// What is said of other sites, if it is a word that browsers know.
+    #[must_use]
+    pub fn same_site(&self) -> Option<SameSite> {
+        let said = self.attribute("SameSite")?;
+        let known = [SameSite::Strict, SameSite::Lax, SameSite::None];
+        known.into_iter().find(|same_site| said.eq_ignore_ascii_case(same_site.as_str().as_bytes()))
+    }
+
+    /// Adds `Secure`, unless it is there.
+    #[must_use]
+    pub fn with_secure(self) -> Self {
+        if self.is_secure() { self } else { self.with((b"Secure", b"")) }
+    }
+
+    /// Adds `HttpOnly`, unless it is there.
+    #[must_use]
+    pub fn with_http_only(self) -> Self {
+        if self.is_http_only() { self } else { self.with((b"HttpOnly", b"")) }
+    }
+
+    /// Adds `SameSite`; an earlier one stays in the line and counts no more.
+    #[must_use]
+    pub fn with_same_site(self, same_site: SameSite) -> Self {
+        if self.same_site() == Some(same_site) {
+            return self;
+        }
+        self.with((b"SameSite", same_site.as_str().as_bytes()))
+    }
+
+    /// The line: what was parsed, to the byte, and behind it what was added.
+    #[must_use]
+    pub fn print(&self) -> Vec<u8> {
+        if !self.is_changed() {
+            return self.line.to_vec();
+        }
+        let mut line = Vec::with_capacity(self.line.len() + 3 * "; SameSite=Strict".len());
+        let is_padding = |byte: &u8| matches!(byte, b';' | b' ' | b'\t');
+        let end = self.line.iter().rposition(|byte| !is_padding(byte)).map_or(0, |last| last + 1);
+        line.extend_from_slice(self.line.get(..end).unwrap_or_default());
+        for (name, value) in self.added.into_iter().flatten() {
+            line.extend_from_slice(b"; ");
+            line.extend_from_slice(name);
+            if !value.is_empty() {
+                line.push(b'=');
+                line.extend_from_slice(value);
+            }
+        }
+        line
+    }
+
+    /// The line as a header, if it differs from the one that was parsed.
+    pub(super) fn changed(&self) -> Option<HeaderValue> {
+        self.is_changed()
+            .then(|| HeaderValue::from_maybe_shared(bytes::Bytes::from(self.print())).ok())
+            .flatten()
+    }
+
+    fn is_changed(&self) -> bool {
+        self.added.iter().any(Option::is_some)
+    }
+
+    /// Takes the next free place. There is one for each of the three attributes; `SameSite` can be changed
+    /// over and over, and then takes the place that it has.
+    fn with(mut self, attribute: Attribute<'static>) -> Self {
+        let is_its_place =
+            |place: &&mut Option<Attribute<'_>>| place.is_none_or(|(name, _)| name == attribute.0);
+        if let Some(place) = self.added.iter_mut().find(is_its_place) {
+            *place = Some(attribute);
+        }
+        self
+    }
+}
+
+/// Two lines are equal when they say the same: white space around names and values does not count.
+impl PartialEq for SetCookie<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.value) == (other.name, other.value) && self.attributes().eq(other.attributes())
+    }
+}
+
+impl Eq for SetCookie<'_> {}
+
+/// Shows everything but the value, which may be a secret.
+impl fmt::Debug for SetCookie<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SetCookie({}=[secret]", self.name.escape_ascii())?;
+        for (name, value) in self.attributes() {
+            write!(f, "; {}={}", name.escape_ascii(), value.escape_ascii())?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl SameSite {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
+}
+
+/// The parts before and behind the first `at`; without one, all is before.
+fn split_once(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
+    let position = bytes.iter().position(|byte| *byte == at).unwrap_or(bytes.len());
+    let (before, rest) = bytes.split_at_checked(position).unwrap_or((bytes, &[]));
+    (before, rest.get(1..).unwrap_or_default())
+}
+
+/// Name and value together, in bytes (RFC 6265bis §5.6).
+const LONGEST_PAIR: usize = 4096;
+
+/// The value of an attribute, in bytes (RFC 6265bis §5.6).
+const LONGEST_ATTRIBUTE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(line: &str) -> SetCookie<'_> {
+        SetCookie::parse(line.as_bytes()).unwrap_or_else(|| panic!("{line}"))
+    }
+
+    #[test]
+    fn a_line_is_read_as_browsers_read_it() {
+        for (line, name, value, attributes) in [
+            ("a=b", "a", "b", &[][..]),
+            (" a\t=  b c ; Path = /x ", "a", "b c", &[("Path", "/x")][..]),
+            ("a=\"b\"; secure", "a", "\"b\"", &[("secure", "")]),
+            ("a=b=c;x=y=z", "a", "b=c", &[("x", "y=z")]),
+            ("a=", "a", "", &[]),
+            ("=b", "", "b", &[]),
+            ("b", "", "b", &[]), // a value without a name
+            ("a=b;;; HttpOnly;", "a", "b", &[("HttpOnly", "")]),
+            (
+                "a=b; Partitioned; Priority=High; New=1",
+                "a",
+                "b",
+                &[("Partitioned", ""), ("Priority", "High"), ("New", "1")],
+            ),
+            (
+                "a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/",
+                "a",
+                "b",
+                &[("Expires", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Path", "/")],
+            ),
+        ] {
+            let cookie = parse(line);
+            let said: Vec<_> = cookie.attributes().collect();
+            let expected: Vec<_> =
+                attributes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            assert_eq!((cookie.name(), cookie.value()), (name.as_bytes(), value.as_bytes()), "{line}");
+            assert_eq!(said, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_browsers_ignore_is_no_cookie() {
+        let long = format!("a={}", "b".repeat(LONGEST_PAIR));
+        for line in ["", ";", "=", " = ; Path=/", "a=b\u{1}", "a=b\r\nc=d", "a\u{7f}=b", long.as_str()] {
+            assert_eq!(SetCookie::parse(line.as_bytes()), None, "{line:?}");
+        }
+        assert!(SetCookie::parse(&long.as_bytes()[..LONGEST_PAIR]).is_some());
+        assert!(SetCookie::parse(b"a=\xff\xfe").is_some(), "bytes beyond ASCII are a value");
+    }
+
+    #[test]
+    fn the_last_attribute_of_a_name_counts_in_any_case() {
+        for (line, secure, http_only, same_site) in [
+            ("a=b", false, false, None),
+            ("a=b; SECURE; httponly; samesite=lax", true, true, Some(SameSite::Lax)),
+            ("a=b; Secure=false; HttpOnly=0", true, true, None),
+            ("a=b; SameSite=Lax; SameSite=None", false, false, Some(SameSite::None)),
+            ("a=b; SameSite=STRICT", false, false, Some(SameSite::Strict)),
+            ("a=b; SameSite=true", false, false, None),
+            ("a=b; SameSite", false, false, None),
+            ("a=Secure; Path=HttpOnly", false, false, None),
+        ] {
+            let cookie = parse(line);
+            assert_eq!(
+                (cookie.is_secure(), cookie.is_http_only(), cookie.same_site()),
+                (secure, http_only, same_site),
+                "{line}"
+            );
+        }
+        let overlooked = format!("a=b; Secure={}", "x".repeat(LONGEST_ATTRIBUTE + 1));
+        assert!(!parse(&overlooked).is_secure());
+    }
+
+    #[test]
+    fn what_is_added_goes_to_the_end_and_wins() {
+        for (line, printed) in [
+            ("a=b", "a=b; Secure; HttpOnly; SameSite=Lax"),
+            ("a=b; ; ", "a=b; Secure; HttpOnly; SameSite=Lax"),
+            ("a = b ;path=/", "a = b ;path=/; Secure; HttpOnly; SameSite=Lax"),
+            ("a=b; SameSite=No", "a=b; SameSite=No; Secure; HttpOnly; SameSite=Lax"),
+            ("a=b; secure; httponly; samesite=lax", "a=b; secure; httponly; samesite=lax"),
+        ] {
+            let cookie = parse(line).with_secure().with_http_only().with_same_site(SameSite::Lax);
+            assert_eq!(cookie.print().escape_ascii().to_string(), printed, "{line}");
+            assert_eq!(cookie.same_site(), Some(SameSite::Lax), "{line}");
+        }
+        let changed_twice = parse("a=b").with_same_site(SameSite::None).with_same_site(SameSite::Strict);
+        assert_eq!(changed_twice.print(), b"a=b; SameSite=Strict");
+    }
+
+    #[test]
+    fn the_value_is_not_shown() {
+        let shown = format!("{:?}", parse("sid=s3cret; Path=/"));
+        assert_eq!(shown, "SetCookie(sid=[secret]; Path=/)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_prints_as_it_was_parsed(line in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(cookie) = SetCookie::parse(&line) {
+                prop_assert_eq!(cookie.print(), line.clone());
+            }
+        }
+
+        #[test]
+        fn a_hardened_line_parses_as_it_was_printed(line in "[ -~]{1,8}(; ?(Path=/|Secure|HttpOnly|SameSite=[a-zA-Z]{0,6}|[ -~]{0,8}))*") {
+            if let Some(cookie) = SetCookie::parse(line.as_bytes()) {
+                let hardened = cookie.with_http_only().with_same_site(SameSite::Strict).with_secure();
+                let printed = hardened.print();
+                prop_assert_eq!(SetCookie::parse(&printed), Some(hardened));
+                prop_assert!(printed.starts_with(line.trim_end_matches([';', ' ']).as_bytes()));
+            }
+        }
+    }
+}
