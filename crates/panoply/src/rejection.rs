@@ -11,7 +11,8 @@ pub struct Rejection {
     pub(crate) status: StatusCode,
     pub(crate) practice: Option<Practice>,
     pub(crate) reason: Cow<'static, str>,
-    pub(crate) headers: HeaderMap,
+    /// Boxed: most have none, and every verdict carries the space.
+    headers: Option<Box<HeaderMap>>,
     pub(crate) only_observed: bool,
 }
 
@@ -27,23 +28,22 @@ impl Rejection {
             status,
             practice: None,
             reason: reason.into(),
-            headers: HeaderMap::new(),
+            headers: None,
             only_observed: false,
         }
     }
 
     /// Says when to come back; rounded up to whole seconds, at least one (RFC 9110 §10.2.3).
     #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn retry_after(self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.headers.insert(http::header::RETRY_AFTER, seconds.max(1).into());
-        self
+        self.header(http::header::RETRY_AFTER, seconds.max(1).into())
     }
 
     /// Adds a header to the answer.
     #[must_use]
     pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.get_or_insert_default().insert(name, value);
         self
     }
 
@@ -52,6 +52,10 @@ impl Rejection {
     pub fn only_observed(mut self) -> Self {
         self.only_observed = true;
         self
+    }
+
+    pub(crate) fn into_headers(self) -> HeaderMap {
+        self.headers.map(|headers| *headers).unwrap_or_default()
     }
 
     /// What the visitor gets.

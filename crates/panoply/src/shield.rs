@@ -290,7 +290,7 @@ fn harden<P>(
 fn refuse<B>(visit: &Visit, rejection: Rejection) -> (ResponseParts, Body<B>) {
     let (mut response, ()) = Response::new(()).into_parts();
     response.status = rejection.status;
-    response.headers = rejection.headers;
+    response.headers = rejection.into_headers();
     let page = page::neutral(visit, &mut response);
     (response, Body::page(page))
 }
