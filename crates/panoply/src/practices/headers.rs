@@ -13,7 +13,9 @@
 //! and Helmet's policy is only reported; `Referrer-Policy` is `strict-origin-when-cross-origin`, since with
 //! `no-referrer` browsers send `Origin: null` with forms; pop-ups keep their opener, as payment and sign-in
 //! need; sibling subdomains may embed; HSTS binds no subdomain. And it is [cautious](Headers::cautious).
-//! A header that the app sets itself always wins.
+//! A page that other sites frame, or that shows a PDF in an `<embed>`, needs `csp` and `x_frame_options` of
+//! its own. A header that the app sets itself always wins; what it only tries out (`…-Report-Only`) ends no
+//! protection.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -88,8 +90,6 @@ pub struct Headers {
     cautious: bool,
     csp: Option<Prepared>,
     csp_report_only: Option<Prepared>,
-    /// Whether the reported policy stands in for the enforced one until somebody sets that.
-    reports_until_told: bool,
     cross_origin_embedder_policy: Option<CrossOriginEmbedderPolicy>,
     cross_origin_opener_policy: Option<CrossOriginOpenerPolicy>,
     cross_origin_resource_policy: Option<CrossOriginResourcePolicy>,
@@ -112,7 +112,6 @@ impl Headers {
             cautious: false,
             csp: None,
             csp_report_only: None,
-            reports_until_told: false,
             cross_origin_embedder_policy: None,
             cross_origin_opener_policy: None,
             cross_origin_resource_policy: None,
@@ -150,13 +149,10 @@ impl Headers {
         self
     }
 
-    /// What a page may load and run. In front, setting it ends the reports on Helmet's policy.
+    /// What a page may load and run. In `panoply.toml`, writing it ends the reports on Helmet's policy.
     #[must_use]
     pub fn csp(mut self, policy: impl Into<Option<Csp>>) -> Self {
         self.csp = policy.into().map(Prepared::from);
-        if self.reports_until_told {
-            self.csp_report_only = None;
-        }
         self
     }
 
@@ -164,7 +160,6 @@ impl Headers {
     #[must_use]
     pub fn csp_report_only(mut self, policy: impl Into<Option<Csp>>) -> Self {
         self.csp_report_only = policy.into().map(Prepared::from);
-        self.reports_until_told = false;
         self
     }
 
@@ -283,6 +278,8 @@ impl Headers {
         if not_modified && self.cautious {
             return;
         }
+        // One allocation in place of the map's growing step by step.
+        let _ = headers.try_reserve(MOST);
         self.offer_policies(headers, visit.nonce, not_modified);
         let nosniff =
             self.x_content_type_options.filter(|_| !self.cautious || headers.contains_key(CONTENT_TYPE));
@@ -367,15 +364,14 @@ impl Policy for Headers {
     const PRACTICE: Practice = Practice::Headers;
 
     fn in_front() -> Self {
-        let headers = Self::default()
+        Self::default()
             .cautious()
             .csp(Csp::in_front())
             .csp_report_only(Csp::reported())
             .cross_origin_opener_policy(CrossOriginOpenerPolicy::SameOriginAllowPopups)
             .cross_origin_resource_policy(CrossOriginResourcePolicy::SameSite)
             .referrer_policy(ReferrerToken::StrictOriginWhenCrossOrigin)
-            .hsts(Hsts::for_host(Hsts::default().max_age()));
-        Self { reports_until_told: true, ..headers }
+            .hsts(Hsts::for_host(Hsts::default().max_age()))
     }
 
     fn summary(&self) -> String {
@@ -401,6 +397,9 @@ fn may_bind(visit: &Visit) -> bool {
         && visit.host().is_some_and(hsts::is_public)
 }
 
+/// How many headers there are here.
+const MOST: usize = 14;
+
 static CROSS_ORIGIN_EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 static CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 static CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -425,6 +424,11 @@ mod tests {
     #[test]
     fn nothing_written_is_the_default_in_front() {
         assert_eq!(toml::from_str::<Headers>("").unwrap(), Headers::in_front());
+    }
+
+    /// In front, with this policy in place of both defaults.
+    fn enforced(policy: impl Into<Option<Csp>>) -> Headers {
+        Headers::in_front().csp(policy).csp_report_only(None)
     }
 
     #[test]
@@ -456,15 +460,12 @@ mod tests {
                 "cross_origin_embedder_policy = \"credentialless\"",
                 in_front().cross_origin_embedder_policy(CrossOriginEmbedderPolicy::Credentialless),
             ),
-            ("csp = \"off\"", in_front().csp(None)),
-            ("csp = {}", in_front().csp(Csp::default())),
+            ("csp = \"off\"", enforced(None)),
+            ("csp = {}", enforced(Csp::default())),
             ("csp_report_only = \"off\"", in_front().csp_report_only(None)),
-            ("csp = \"default-src 'none'\"", in_front().csp(Csp::only(["'none'"]).unwrap())),
-            (
-                "csp.directives.script-src = [\"'self'\", \"https://cdn.example\"]",
-                in_front().csp(shop.clone()),
-            ),
-            ("csp.directives.scriptSrc = \"'self' https://cdn.example\"", in_front().csp(shop.clone())),
+            ("csp = \"default-src 'none'\"", enforced(Csp::only(["'none'"]).unwrap())),
+            ("csp.directives.script-src = [\"'self'\", \"https://cdn.example\"]", enforced(shop.clone())),
+            ("csp.directives.scriptSrc = \"'self' https://cdn.example\"", enforced(shop.clone())),
             (
                 "csp.report_only = true\ncsp.directives.script-src = [\"'self'\", \"https://cdn.example\"]",
                 in_front().csp_report_only(shop.without("upgrade-insecure-requests").unwrap()),
@@ -478,13 +479,12 @@ mod tests {
             ),
             (
                 "[csp]\nuse_defaults = false\ndanger_without_default_src = true\ndirectives.img-src = \"*\"",
-                in_front().csp("img-src *".parse::<Csp>().unwrap()),
+                enforced("img-src *".parse::<Csp>().unwrap()),
             ),
         ] {
             let read =
                 toml::from_str::<Headers>(written).unwrap_or_else(|error| panic!("{written}: {error}"));
-            let told = Headers { reports_until_told: built.reports_until_told, ..read };
-            assert_eq!(told, built, "{written}");
+            assert_eq!(read, built, "{written}");
         }
     }
 
@@ -517,6 +517,7 @@ mod tests {
             ("csp.use_defaults = false", "hint: add one"),
             ("csp = { use_defaults = false, directives.img-src = [] }", "hint: add `default-src"),
             ("csp.reportOnly = true", "unknown field `reportOnly`"),
+            ("csp_report_only = {}", "expected a string"),
             ("csp.report_only = true\ncsp_report_only = \"img-src a\"", "hint: leave `report_only` out"),
         ] {
             let error = toml::from_str::<Headers>(written).map(|_| ()).unwrap_err().to_string();

@@ -1,6 +1,9 @@
+mod table;
+
 use std::fmt;
 use std::str::FromStr;
 
+pub(super) use self::table::{CspText, WrittenCsp};
 use crate::SettingError;
 
 /// What a page may load, run and be framed by: `Content-Security-Policy` (CSP3).
@@ -30,13 +33,6 @@ struct Directive {
     name: String,
     /// The sources as they are printed.
     value: String,
-}
-
-/// What a table of directives does to one of them.
-#[derive(Clone, Debug)]
-pub(super) enum Change {
-    Set(Vec<String>),
-    Remove,
 }
 
 impl Csp {
@@ -80,16 +76,8 @@ impl Csp {
     ///
     /// # Errors
     /// When `name` is no directive's, is `default-src`, or is the last one.
-    pub fn without(mut self, name: &str) -> Result<Self, SettingError> {
-        let name = name_of(name)?;
-        if name == DEFAULT_SRC {
-            return Err(SettingError::new(
-                "a Content-Security-Policy needs a default-src, but it was taken out",
-                "write `danger_without_default_src` if you mean it",
-            ));
-        }
-        self.directives.retain(|directive| directive.name != name);
-        self.some()
+    pub fn without(self, name: &str) -> Result<Self, SettingError> {
+        self.removed(&name_of(name)?)?.some()
     }
 
     /// Leaves `default-src` out: what no other directive names is then allowed from everywhere.
@@ -111,43 +99,8 @@ impl Csp {
         self.directives.iter().map(|directive| directive.name.as_str())
     }
 
-    /// Lays a table of directives over `self`, each name in it once, and asks for a `default-src` at the end
-    /// unless `danger_without_default_src` is said.
-    pub(super) fn changed(
-        mut self,
-        changes: Vec<(String, Change)>,
-        danger_without_default_src: bool,
-    ) -> Result<Self, SettingError> {
-        let mut seen: Vec<String> = Vec::new();
-        for (name, change) in changes {
-            let plain = name_of(&name)?;
-            if seen.contains(&plain) {
-                return Err(SettingError::new(
-                    format!("a directive is set once, but `{plain}` is there twice"),
-                    "leave one of them out; `scriptSrc` and `script-src` are the same",
-                ));
-            }
-            seen.push(plain);
-            self = match change {
-                Change::Set(sources) => self.directive(&name, sources)?,
-                Change::Remove => self.without(&name)?,
-            };
-        }
-        if danger_without_default_src {
-            return self.danger_without_default_src();
-        }
-        self = self.some()?;
-        if self.sources(DEFAULT_SRC).is_none() {
-            return Err(SettingError::new(
-                "a Content-Security-Policy needs a default-src, but there is none",
-                "add `default-src = [\"'self'\"]`, or `danger_without_default_src = true` if you mean it",
-            ));
-        }
-        Ok(self)
-    }
-
     /// Refuses, in what an operator wrote as text, what [`directive`](Self::directive) refuses.
-    pub(super) fn checked(self) -> Result<Self, SettingError> {
+    fn checked(self) -> Result<Self, SettingError> {
         for Directive { name, value } in &self.directives {
             name_of(name)?;
             value.split_ascii_whitespace().try_for_each(|source| check(name, source))?;
@@ -161,7 +114,7 @@ impl Csp {
         Self::default().but("upgrade-insecure-requests")
     }
 
-    /// What breaks no normal page: none has a foreign base address or plug-ins.
+    /// What hardly a page needs: a foreign base address, other sites' frames around it, plug-ins.
     pub(super) fn in_front() -> Self {
         Self { directives: IN_FRONT.map(Directive::from).into() }
     }
@@ -172,8 +125,19 @@ impl Csp {
         Self { directives: others.cloned().collect() }
     }
 
-    pub(super) const fn empty() -> Self {
+    const fn empty() -> Self {
         Self { directives: Vec::new() }
+    }
+
+    fn removed(mut self, name: &str) -> Result<Self, SettingError> {
+        if name == DEFAULT_SRC {
+            return Err(SettingError::new(
+                "a Content-Security-Policy needs a default-src, but it was taken out",
+                "write `danger_without_default_src` if you mean it",
+            ));
+        }
+        self.directives.retain(|directive| directive.name != name);
+        Ok(self)
     }
 
     fn some(self) -> Result<Self, SettingError> {
@@ -359,14 +323,6 @@ mod tests {
 
     const NO_SOURCES: [&str; 0] = [];
 
-    fn set(name: &str, sources: &[&str]) -> (String, Change) {
-        (name.to_owned(), Change::Set(sources.iter().map(|&source| source.to_owned()).collect()))
-    }
-
-    fn remove(name: &str) -> (String, Change) {
-        (name.to_owned(), Change::Remove)
-    }
-
     #[test]
     fn a_directive_replaces_in_place_and_a_new_one_goes_last() {
         let csp = Csp::default()
@@ -445,33 +401,6 @@ mod tests {
         let csp = Csp::default().danger_without_default_src().unwrap();
         assert!(csp.to_string().starts_with("base-uri 'self';"), "{csp}");
         assert!(Csp::only(["'self'"]).and_then(Csp::danger_without_default_src).is_err());
-    }
-
-    #[test]
-    fn a_table_is_merged_as_helmet_does() {
-        let none = Csp::empty;
-        for (base, changes, danger, printed) in [
-            (
-                none(),
-                vec![set("scriptSrc", &["a"]), set("defaultSrc", &[])],
-                false,
-                Some("script-src a;default-src"),
-            ),
-            (none(), vec![set("defaultSrc", &["'self'", ""])], false, Some("default-src 'self' ")),
-            (none(), vec![set("img-src", &["*"])], true, Some("img-src *")),
-            (none(), vec![set("default-src", &["*"]), set("img-src", &["*"])], true, Some("img-src *")),
-            (none(), vec![], false, None),
-            (none(), vec![], true, None),
-            (none(), vec![set("img-src", &["*"])], false, None),
-            (Csp::default(), vec![remove("default-src")], false, None),
-            (Csp::default(), vec![set("scriptSrc", &["a"]), set("script-src", &["a"])], false, None),
-            (Csp::default(), vec![remove("imgSrc"), remove("img-src")], false, None),
-            (Csp::default(), vec![set("Img", &["a"])], false, None),
-        ] {
-            let case = format!("{changes:?}");
-            let csp = base.changed(changes, danger).ok();
-            assert_eq!(csp.map(|csp| csp.to_string()).as_deref(), printed, "{case}");
-        }
     }
 
     #[test]

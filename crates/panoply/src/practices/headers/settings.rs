@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-use super::csp::Change;
+use super::csp::{CspText, WrittenCsp};
 use super::{
-    CrossOriginEmbedderPolicy, CrossOriginOpenerPolicy, CrossOriginResourcePolicy, Csp, Headers, Hsts,
+    CrossOriginEmbedderPolicy, CrossOriginOpenerPolicy, CrossOriginResourcePolicy, Headers, Hsts,
     OriginAgentCluster, ReferrerPolicy, XContentTypeOptions, XDnsPrefetchControl, XDownloadOptions,
     XFrameOptions, XPermittedCrossDomainPolicies, XXssProtection,
 };
@@ -25,8 +25,8 @@ impl<'de> Deserialize<'de> for Headers {
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     cautious: Option<bool>,
-    csp: Option<Switch<PolicySetting>>,
-    csp_report_only: Option<Switch<PolicySetting>>,
+    csp: Option<Switch<WrittenCsp>>,
+    csp_report_only: Option<Switch<CspText>>,
     cross_origin_embedder_policy: Option<Switch<CrossOriginEmbedderPolicy>>,
     cross_origin_opener_policy: Option<Switch<CrossOriginOpenerPolicy>>,
     cross_origin_resource_policy: Option<Switch<CrossOriginResourcePolicy>>,
@@ -58,18 +58,17 @@ impl Settings {
         if let Some(cautious) = self.cautious {
             headers.cautious = cautious;
         }
+        let reported = self.csp_report_only.map(|Switch(text)| text.map(|CspText(csp)| csp));
         match self.csp {
-            Some(Switch(Some(setting))) if setting.report_only => {
-                if self.csp_report_only.is_some() {
-                    return Err(twice());
-                }
-                return Ok(headers.csp_report_only(setting.csp));
+            Some(Switch(Some(written))) if written.report_only => match reported {
+                Some(_) => return Err(twice()),
+                None => headers = headers.csp_report_only(written.csp),
+            },
+            // Helmet's policy is reported until the operator says what to enforce.
+            Some(Switch(written)) => {
+                headers = headers.csp(written.map(|written| written.csp)).csp_report_only(reported.flatten());
             }
-            Some(Switch(setting)) => headers = headers.csp(setting.map(|setting| setting.csp)),
-            None => {}
-        }
-        if let Some(Switch(setting)) = self.csp_report_only {
-            headers = headers.csp_report_only(setting.map(|setting| setting.csp));
+            None => headers = reported.into_iter().fold(headers, Headers::csp_report_only),
         }
         Ok(headers)
     }
@@ -90,7 +89,8 @@ impl Written for CrossOriginResourcePolicy {}
 impl Written for OriginAgentCluster {}
 impl Written for ReferrerPolicy {}
 impl Written for Hsts {}
-impl Written for PolicySetting {}
+impl Written for WrittenCsp {}
+impl Written for CspText {}
 impl Written for XContentTypeOptions {}
 impl Written for XDnsPrefetchControl {
     const OFF_IS_A_VALUE: bool = true;
@@ -144,150 +144,6 @@ impl<'de, T: Written> Visitor<'de> for SwitchVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Switch<T>, A::Error> {
         T::deserialize(SeqAccessDeserializer::new(list)).map(|value| Switch(Some(value)))
-    }
-}
-
-/// A policy: the header's text, or a table of directives over Helmet's.
-struct PolicySetting {
-    csp: Csp,
-    report_only: bool,
-}
-
-impl<'de> Deserialize<'de> for PolicySetting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PolicyVisitor)
-    }
-}
-
-struct PolicyVisitor;
-
-impl<'de> Visitor<'de> for PolicyVisitor {
-    type Value = PolicySetting;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a Content-Security-Policy, or a table with `directives`")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<PolicySetting, E> {
-        let csp = text.parse().and_then(Csp::checked).map_err(SettingError::into_serde)?;
-        Ok(PolicySetting { csp, report_only: false })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<PolicySetting, A::Error> {
-        let table = Table::deserialize(MapAccessDeserializer::new(table))?;
-        let base = match (table.use_defaults, table.report_only) {
-            (false, _) => Csp::empty(),
-            (true, false) => Csp::default(),
-            (true, true) => Csp::reported(),
-        };
-        let csp = base
-            .changed(table.directives.0, table.danger_without_default_src)
-            .map_err(SettingError::into_serde)?;
-        Ok(PolicySetting { csp, report_only: table.report_only })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Table {
-    use_defaults: bool,
-    report_only: bool,
-    danger_without_default_src: bool,
-    directives: Directives,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            use_defaults: true,
-            report_only: false,
-            danger_without_default_src: false,
-            directives: Directives::default(),
-        }
-    }
-}
-
-/// Directives in the order in which they are written.
-#[derive(Default)]
-struct Directives(Vec<(String, Change)>);
-
-impl<'de> Deserialize<'de> for Directives {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DirectivesVisitor)
-    }
-}
-
-struct DirectivesVisitor;
-
-impl<'de> Visitor<'de> for DirectivesVisitor {
-    type Value = Directives;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table of directives")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Directives, A::Error> {
-        let mut directives = Vec::new();
-        while let Some(name) = table.next_key::<String>()? {
-            let change = table.next_value_seed(ChangeOf(&name))?;
-            directives.push((name, change));
-        }
-        Ok(Directives(directives))
-    }
-}
-
-/// Reads one directive; its name is known, so that a mistake is reported at its own place.
-struct ChangeOf<'n>(&'n str);
-
-impl<'de> DeserializeSeed<'de> for ChangeOf<'_> {
-    type Value = Change;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Change, D::Error> {
-        let name = self.0;
-        let change = deserializer.deserialize_any(self)?;
-        let outcome = match &change {
-            Change::Set(sources) => Csp::empty().directive(name, sources),
-            Change::Remove => Csp::default().without(name),
-        };
-        outcome.map(|_| change).map_err(SettingError::into_serde)
-    }
-}
-
-impl<'de> Visitor<'de> for ChangeOf<'_> {
-    type Value = Change;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of sources, one source, or `false` to leave the directive out")
-    }
-
-    fn visit_bool<E: de::Error>(self, on: bool) -> Result<Change, E> {
-        if on {
-            return Err(SettingError::new(
-                format!("`true` is no source of {}", self.0),
-                "write `[]` for a directive without sources",
-            )
-            .into_serde());
-        }
-        Ok(Change::Remove)
-    }
-
-    fn visit_str<E: de::Error>(self, source: &str) -> Result<Change, E> {
-        if source == "off" {
-            return Err(SettingError::new(
-                format!("`off` in {} would be read as a host", self.0),
-                "write `false` to leave the directive out",
-            )
-            .into_serde());
-        }
-        Ok(Change::Set(vec![source.to_owned()]))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Change, E> {
-        Ok(Change::Remove)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Change, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(list)).map(Change::Set)
     }
 }
 

@@ -37,7 +37,6 @@ async fn the_headers_are_helmets_to_the_byte() {
 
 #[test]
 fn what_helmet_refuses_is_refused() {
-    // The last three are JavaScript's own: in Rust and TOML they cannot be written.
     let expressions: Vec<&str> = REFUSED.iter().map(|&(options, _)| options).collect();
     let theirs = node::evaluate(REFUSES, &expressions);
     for ((options, settings), refused) in REFUSED.iter().zip(theirs.lines()) {
@@ -176,7 +175,7 @@ const REFUSES: &str = "
     }
 ";
 
-/// Helmet's options, and the same in ours.
+/// Helmet's options, and the same in ours; for `undefined` and its like, the nearest that TOML can say.
 const REFUSED: &[(&str, &str)] = &[
     ("{ contentSecurityPolicy: null }", "csp = true"),
     ("{ contentSecurityPolicy: { useDefaults: false } }", "csp.use_defaults = false"),
