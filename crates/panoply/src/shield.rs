@@ -199,7 +199,7 @@ impl Shield {
         judge(visit, rate_limit, |rate_limit| rate_limit.admit(visit, request, &self.world))?;
         judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
         if let Some(headers) = headers.policy() {
-            headers.admit(visit, &self.world);
+            headers.admit(visit, request, &self.world);
         }
         Ok(())
     }

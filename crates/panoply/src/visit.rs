@@ -119,6 +119,12 @@ impl Visit {
         Visitor { ip: self.client.ip(), scheme: self.scheme, id: self.id }
     }
 
+    /// The nonce of this request's Content-Security-Policy, where the policy has one.
+    #[must_use]
+    pub fn nonce(&self) -> Option<Nonce> {
+        self.nonce
+    }
+
     /// The host name that was asked for, lower or upper case as sent, without port.
     pub(crate) fn host(&self) -> Option<&str> {
         self.authority.as_ref().map(Authority::host)

@@ -1,6 +1,9 @@
-//! Every practice through the layer, by the public API alone.
+//! What the practices promise, through the layer and the public API alone: one file a practice.
+#![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails says where")]
 
 mod cookies;
 mod csrf;
+mod headers;
+mod interop;
 mod redirects;
