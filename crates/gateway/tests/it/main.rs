@@ -1,0 +1,3 @@
+//! Every test that uses the gateway as the world does.
+
+mod config;
