@@ -10,9 +10,20 @@ use panoply_gateway::config::{Site, Upstream};
 use crate::args::Front;
 use crate::trouble::Trouble;
 
+/// Where the command line says the app is.
+#[derive(Debug)]
+pub(crate) enum App {
+    /// It says nothing: the file must.
+    InTheFile,
+    /// It runs there.
+    At(Upstream),
+    /// It is to be started, and known then.
+    Started,
+}
+
 impl Front {
-    /// What the file says, and over it what the flags say. `app` is where the command line says the app is.
-    pub(crate) fn config(&self, app: Option<Upstream>) -> Result<Config, Trouble> {
+    /// What the file says, and over it what the flags say.
+    pub(crate) fn config(&self, app: App) -> Result<Config, Trouble> {
         let mut config = self.file()?;
         if let Some(https) = &self.https {
             config.https = parse("--https", https)?;
@@ -28,9 +39,7 @@ impl Front {
             config.state.clone_from(&self.state);
         }
         self.name_hosts(&mut config)?;
-        if let Some(app) = app {
-            place(&mut config, app)?;
-        }
+        place(&mut config, app)?;
         Ok(config)
     }
 
@@ -60,7 +69,7 @@ pub(crate) fn read(path: &Path) -> Result<Config, Trouble> {
             "write one with `panoply config default > panoply.toml`",
         )
     })?;
-    Config::parse(&text).map_err(|error| error.in_file(&path.display().to_string()).into())
+    Config::parse(&text).map_err(|error| error.in_file(path).into())
 }
 
 /// A flag's value.
@@ -68,20 +77,30 @@ pub(crate) fn parse<T: std::str::FromStr<Err = SettingError>>(flag: &str, text: 
     text.parse().map_err(|error| Trouble::flag(flag, &error))
 }
 
-/// Every site that does not say where its app is has it here.
-fn place(config: &mut Config, app: Upstream) -> Result<(), Trouble> {
-    if config.sites.is_empty() {
+/// Gives the app to every site that does not say where its own is; there must be such a site just when the command
+/// line has an app.
+fn place(config: &mut Config, app: App) -> Result<(), Trouble> {
+    if config.sites.is_empty() && !matches!(app, App::InTheFile) {
         config.sites.push(Site::default());
     }
-    let mut homeless = config.sites.iter_mut().filter(|site| site.upstream.is_empty()).peekable();
-    if homeless.peek().is_none() {
-        return Err(Trouble::new(
+    let homeless = config.sites.iter().filter(|site| site.upstream.is_empty()).count();
+    match app {
+        App::InTheFile if homeless > 0 || config.sites.is_empty() => Err(Trouble::new(
+            "nothing says where the app is",
+            "name it with `--to http://127.0.0.1:3000`, or in the file with `upstream`",
+        )),
+        App::At(_) | App::Started if homeless == 0 => Err(Trouble::new(
             "the command line names an app, but every site of the file has its own",
             "leave `upstream` out of the site that this app is for",
-        ));
+        )),
+        App::At(address) => {
+            for site in config.sites.iter_mut().filter(|site| site.upstream.is_empty()) {
+                site.upstream.push(address.clone());
+            }
+            Ok(())
+        }
+        App::InTheFile | App::Started => Ok(()),
     }
-    homeless.for_each(|site| site.upstream = vec![app.clone()]);
-    Ok(())
 }
 
 fn only_site<'c>(config: &'c mut Config, flag: &str, hint: &str) -> Result<&'c mut Site, Trouble> {

@@ -1,15 +1,16 @@
 //! What start-up says: where it listens, what is protected, what to know.
 
 use panoply::Practice;
-use panoply_gateway::Gateway;
+use panoply_gateway::config::HostName;
+use panoply_gateway::{Config, Gateway};
 
 /// Printed to stderr once everything is open.
 #[expect(clippy::print_stderr, reason = "this is where start-up reaches the terminal")]
-pub(crate) fn print(gateway: &Gateway, app: &str) {
-    eprint!("{}", page(gateway, app));
+pub(crate) fn print(gateway: &Gateway, config: &Config, app: &str) {
+    eprint!("{}", page(gateway, config, app));
 }
 
-fn page(gateway: &Gateway, app: &str) -> String {
+fn page(gateway: &Gateway, config: &Config, app: &str) -> String {
     let mut page = String::new();
     let mut say = |line: String| {
         page.push_str(&line);
@@ -23,18 +24,29 @@ fn page(gateway: &Gateway, app: &str) -> String {
     if let Some(http) = gateway.http() {
         say(format!("  http         {http}, redirects to https"));
     }
-    for (name, shield) in gateway.routes().shields() {
-        say(format!("{name}"));
+    for (site, rule, shield) in gateway.shields() {
+        say(match rule {
+            None => names(config, site),
+            Some(path) => format!("  at {path}"),
+        });
         for practice in Practice::ALL {
             let (state, figure) = shield.state(practice);
             say(format!("  {:<12} {state:<8} {figure}", practice.name()).trim_end().to_owned());
         }
     }
-    if gateway.routes().hosts().is_empty() {
+    if config.sites.iter().all(|site| site.hosts.is_empty()) {
         say("note: any host name is served; name yours with --host".to_owned());
     }
     if !gateway.trusted_certificate() {
         say("note: the certificate was made here: browsers warn once; give your own with --cert and --key".to_owned());
     }
     page
+}
+
+fn names(config: &Config, site: usize) -> String {
+    let hosts = config.sites.get(site).map(|site| site.hosts.as_slice()).unwrap_or_default();
+    match hosts {
+        [] => "any host".to_owned(),
+        hosts => hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "),
+    }
 }

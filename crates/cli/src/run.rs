@@ -8,7 +8,7 @@ use panoply_gateway::{Gateway, state_folder};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Run;
-use crate::front::parse;
+use crate::front;
 use crate::outset;
 use crate::serve::asked_to_end;
 use crate::trouble::Trouble;
@@ -18,9 +18,8 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
         return Err(Trouble::new("no command", "write it after `--`: panoply run -- npm start"));
     };
     // Everything that can be wrong with us is found before the app is started.
-    let port = free_port().map_err(|error| Trouble::new(format_args!("no free port: {error}"), "free one"))?;
-    let mut config = run.front.config(Some(parse("run", &format!("http://127.0.0.1:{port}"))?))?;
-    config.exempt_loopback = true;
+    let port = free_port()?;
+    let config = run.front.config(front::App::Started)?;
     let gateway = Gateway::open(&config)?;
 
     let app = App::start(
@@ -40,11 +39,8 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
         }
     };
     let address = ready?;
-    gateway.routes().found_app(address);
-    if let Some(proof) = app.proof() {
-        gateway.routes().prove(proof);
-    }
-    outset::print(&gateway, &format!("`{}` on {address}", run.command.join(" ")));
+    gateway.found_app(address, app.proof());
+    outset::print(&gateway, &config, &format!("`{}` on {address}", run.command.join(" ")));
     let running = gateway.start()?;
 
     let grace = Duration::from_secs(run.grace);

@@ -7,21 +7,18 @@ use panoply_gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Serve;
-use crate::front::parse;
+use crate::front::{App, parse};
 use crate::outset;
 use crate::trouble::Trouble;
 
 pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
-    let app = serve.to.as_deref().map(|to| parse("--to", to)).transpose()?;
+    let app = match &serve.to {
+        Some(to) => App::At(parse("--to", to)?),
+        None => App::InTheFile,
+    };
     let config = serve.front.config(app)?;
-    if config.sites.is_empty() {
-        return Err(Trouble::new(
-            "nothing says where the app is",
-            "name it with `--to http://127.0.0.1:3000`, or in the file with `[[site]]`",
-        ));
-    }
     let gateway = Gateway::open(&config)?;
-    outset::print(&gateway, serve.to.as_deref().unwrap_or("the sites of the file"));
+    outset::print(&gateway, &config, serve.to.as_deref().unwrap_or("the sites of the file"));
     let running = gateway.start()?;
     asked_to_end().await?;
     tracing::info!("no more connections; requests may end");

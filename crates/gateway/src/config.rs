@@ -1,23 +1,139 @@
-//! stand-in
-use std::net::SocketAddr;
+//! The file `panoply.toml`: what is served, and how it is shielded.
+//!
+//! [`Config::parse`] is pure: it opens no file, no socket and asks no clock. What it returns is plain data in
+//! which every address, host and path has been parsed; what is wrong comes back as a [`ConfigError`] that names
+//! the place and the mend.
+//!
+//! ```
+//! use panoply_gateway::config::Config;
+//!
+//! let config = Config::parse("[[site]]\nhosts = [\"shop.example\"]\nupstream = \"http://127.0.0.1:3000\"")?;
+//! assert_eq!(config.sites[0].hosts[0].as_str(), "shop.example");
+//! assert_eq!(config.sites[0].upstream[0].port(), 3000);
+//!
+//! let error = Config::parse("[shield]\ncsfr = \"on\"").unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "error: panoply.toml:2:1: shield.csfr: there is no such setting\nhint: did you mean `csrf`?"
+//! );
+//! # Ok::<(), panoply_gateway::config::ConfigError>(())
+//! ```
+
+mod check;
+mod error;
+mod explain;
+mod file_path;
+mod host_name;
+mod listen;
+mod place;
+mod rule_path;
+mod table;
+mod text;
+mod trusted_proxy;
+mod upstream;
+
 use std::path::PathBuf;
-#[derive(Debug, Clone)]
-pub struct Listen(pub SocketAddr);
-impl Listen {
-    pub fn address(&self) -> SocketAddr {
-        self.0
+
+use ipnet::IpNet;
+use panoply::Policies;
+use serde::Deserialize;
+use toml::de::{DeTable, Deserializer};
+
+pub use error::ConfigError;
+pub use host_name::HostName;
+pub use listen::Listen;
+pub use rule_path::RulePath;
+pub use upstream::Upstream;
+
+pub(crate) use host_name::LONGEST as LONGEST_HOST;
+pub(crate) use rule_path::fold;
+
+use check::check;
+
+/// Everything that `panoply.toml` says. An empty file is [`Config::default`].
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where TLS is accepted; `[::]:8443` unless told, a port that needs no privilege.
+    pub https: Listen,
+    /// Where requests in the clear are redirected to https; nowhere unless told.
+    pub http: Option<Listen>,
+    /// The proxies in front whose word on a visitor's address is taken; none unless told.
+    #[serde(deserialize_with = "trusted_proxy::several")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The certificate.
+    #[serde(deserialize_with = "table::one")]
+    pub tls: Tls,
+    /// The folder that keeps keys and the self-made certificate; `None`: what the system offers.
+    #[serde(deserialize_with = "file_path::some")]
+    pub state: Option<PathBuf>,
+    /// What every site's shield differs in from [`Shield::in_front`](panoply::Shield::in_front).
+    #[serde(deserialize_with = "table::one")]
+    pub shield: Policies,
+    /// The sites, in the file's order. None: the one app that the command line names, under any host.
+    #[serde(rename = "site", deserialize_with = "table::several")]
+    pub sites: Vec<Site>,
+}
+
+impl Config {
+    /// Every setting with its default and its reason, as `panoply config default` prints it.
+    pub const EXAMPLE: &'static str = include_str!("../../../panoply.example.toml");
+
+    /// Reads the text of a `panoply.toml`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: TOML that is none, a setting that does not exist or cannot be, settings
+    /// that contradict each other.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let tree = DeTable::parse(text).map_err(|error| explain::syntax(text, &error))?;
+        let deserializer = Deserializer::from(tree.clone());
+        let config = serde_path_to_error::deserialize(deserializer)
+            .map_err(|error| explain::setting(text, tree.get_ref(), &error))?;
+        check(&config).map_err(|fault| fault.placed(text, tree.get_ref()))?;
+        Ok(config)
     }
 }
-#[derive(Debug, Clone, Default)]
+
+/// `[tls]`: the certificate that visitors are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Tls {
+    /// The certificate chain in PEM, the site's own first; `None`: one for localhost, made on first use.
+    #[serde(deserialize_with = "file_path::some")]
     pub cert: Option<PathBuf>,
+    /// The private key in PEM. There is one exactly where there is a `cert`.
+    #[serde(deserialize_with = "file_path::some")]
     pub key: Option<PathBuf>,
 }
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub https: Listen,
-    pub http: Option<Listen>,
-    pub tls: Tls,
-    pub state: Option<PathBuf>,
-    pub to: (String, u16),
+
+/// `[[site]]`: an app and the names under which it is served.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Site {
+    /// The names. Empty only for a site that is alone: it answers to any name.
+    pub hosts: Vec<HostName>,
+    /// Where the app is; several are asked in turn. Empty: where the command line says.
+    #[serde(deserialize_with = "upstream::one_or_several")]
+    pub upstream: Vec<Upstream>,
+    /// What this site's shield differs in from the global one. A practice that is named replaces it whole.
+    #[serde(deserialize_with = "table::one")]
+    pub shield: Policies,
+    /// Paths with a shield of their own.
+    #[serde(rename = "rule", deserialize_with = "table::several")]
+    pub rules: Vec<Rule>,
+}
+
+/// `[[site.rule]]`: a path of a site with a shield of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Which paths.
+    pub path: RulePath,
+    /// What their shield differs in from the site's. A practice that is named replaces it whole.
+    #[serde(default, deserialize_with = "table::one")]
+    pub shield: Policies,
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use panoply::{Body, Scheme};
+use panoply::{Body, Rejection, Scheme};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::forwarded::Peer;
 use crate::proxy::{self, Answer};
 use crate::redirect;
-use crate::route::Routes;
+use crate::route::{Miss, Routes};
 use crate::tls;
 
 /// What is done with the connections of a listener.
@@ -106,40 +106,45 @@ enum To {
 impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield.
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Answer>> {
-        let host = request
-            .uri()
-            .host()
-            .or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()))
-            .unwrap_or_default();
-        let found = self.routes.find(host, request.uri().path());
+        let found = self.routes.find(host(&request), request.uri().path());
+        let (Ok(route) | Err(Miss::Host(route) | Miss::Path(route))) = found;
         // hyper keeps one framing where a request has two, and does not tell: what follows it on the connection
         // cannot be trusted (RFC 9112 §6.1). Browsers never send this field, so that they lose nothing.
         let doubtful =
             request.version() < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
-        let mut answer = match &self.to {
-            To::App => {
-                found
-                    .shield()
-                    .serve(self.connection, request, |visitor, request| async move {
-                        let upstream = found.upstream()?;
-                        proxy::forward(upstream, &self.peer, visitor, request).await
-                    })
-                    .await
-            }
-            To::Https { port } => {
-                found
-                    .shield()
-                    .serve(self.connection, request, |_, request| {
-                        std::future::ready(redirect::to_https(&request, *port))
-                    })
-                    .await
-            }
-        };
+        let mut answer = route
+            .shield
+            .serve(self.connection, request, |visitor, request| async move {
+                match (found, &self.to) {
+                    (Ok(route), To::App) => proxy::forward(&route.upstreams, &self.peer, visitor, request).await,
+                    (Ok(_), To::Https { port }) => redirect::to_https(&request, *port),
+                    (Err(Miss::Host(_)), _) => {
+                        Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, "no site has this name"))
+                    }
+                    (Err(Miss::Path(_)), _) => {
+                        Err(Rejection::new(StatusCode::BAD_REQUEST, "the path can be read in two ways"))
+                    }
+                }
+            })
+            .await;
         if doubtful {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
     }
+}
+
+/// The host that is asked for, without port.
+fn host<B>(request: &Request<B>) -> &str {
+    if let Some(host) = request.uri().host() {
+        return host;
+    }
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let end = match host.find(']') {
+        Some(bracket) => bracket + 1,
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    host.get(..end).unwrap_or(host)
 }
 
 async fn serve_http_1(

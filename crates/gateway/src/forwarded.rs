@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 use panoply::{Scheme, Visitor};
 
-use crate::upstream::Proof;
+use crate::supervise::Proof;
 
 /// What all requests of one connection say of the visitor; made once.
 #[derive(Debug)]
@@ -55,9 +55,7 @@ impl Peer {
 
     /// Tells a child whose preload knows the secret whose request this is.
     pub(crate) fn prove(&self, proof: &Proof, visitor: Visitor, headers: &mut HeaderMap) {
-        let mut value = value(format_args!("{} {} {}", proof.secret(), visitor.ip, self.address.port()));
-        value.set_sensitive(true);
-        headers.insert(VISITOR, value);
+        headers.insert(Proof::HEADER, proof.vouch_for(SocketAddr::new(visitor.ip, self.address.port())));
     }
 }
 
@@ -114,13 +112,13 @@ fn strip(headers: &mut HeaderMap, keep_the_proxys: bool) {
 /// Whether a header claims to say who asks. With an underscore it claims so only to gateways of old, and is
 /// nobody's: not even a trusted proxy's.
 fn is_claim(name: &str, keep_the_proxys: bool) -> bool {
-    if name == VISITOR.as_str() {
+    if name == Proof::HEADER.as_str() {
         return true;
     }
     let matches_list = |name: &str| CLAIMS.contains(&name) || name.starts_with("x-forwarded-");
     if name.as_bytes().contains(&b'_') {
         let dashed = name.replace('_', "-");
-        return matches_list(&dashed) || dashed == VISITOR.as_str();
+        return matches_list(&dashed) || dashed == Proof::HEADER.as_str();
     }
     !keep_the_proxys && matches_list(name)
 }
@@ -142,7 +140,6 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const VISITOR: HeaderName = HeaderName::from_static("x-panoply-visitor");
 
 /// An address, a port and the words between them are always a valid header value.
 fn value(text: std::fmt::Arguments<'_>) -> HeaderValue {

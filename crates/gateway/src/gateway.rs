@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use panoply::World;
+use panoply::{Shield, TrustedProxies, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::certificate::Certificate;
-use crate::config::Config;
+use crate::config::{Config, RulePath};
 use crate::connection::{Door, TlsSettings};
 use crate::route::Routes;
+use crate::supervise::Proof;
 use crate::worker::{Accepted, Worker};
 use crate::{GatewayError, listen, state, tls};
 
@@ -34,11 +35,11 @@ impl Gateway {
     /// # Errors
     /// When a file or an address is not to be had, or a site has no app.
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
-        let routes = Routes::new(config, &Arc::new(World::default()))?;
+        let routes = routes(config)?;
         let certificate = match (&config.tls.cert, &config.tls.key) {
             (Some(chain), Some(key)) => Certificate::read(chain, key)?,
             (None, None) => {
-                Certificate::self_made(&state::folder(config.state.as_deref())?, &routes.hosts())?
+                Certificate::self_made(&state::folder(config.state.as_deref())?, &names(config))?
             }
             (cert, _) => return Err(half_a_certificate(cert.is_some())),
         };
@@ -47,8 +48,8 @@ impl Gateway {
         Ok(Self {
             tls: TlsSettings { config: tls::server(certificate)?, trusted_certificate },
             certificates,
-            https: listen::bind(config.https.address())?,
-            http: config.http.as_ref().map(|http| listen::bind(http.address())).transpose()?,
+            https: listen::bind(config.https.addr())?,
+            http: config.http.as_ref().map(|http| listen::bind(http.addr())).transpose()?,
             routes: Arc::new(routes),
         })
     }
@@ -79,10 +80,18 @@ impl Gateway {
         self.tls.trusted_certificate
     }
 
-    /// What is served, and how it is shielded.
-    #[must_use]
-    pub fn routes(&self) -> &Arc<Routes> {
-        &self.routes
+    /// The shield of each site, and of each rule by its path. Sites are told by their place in the configuration.
+    pub fn shields(&self) -> impl Iterator<Item = (usize, Option<&RulePath>, &Shield)> {
+        self.routes.shields()
+    }
+
+    /// The app was started and is at `address`: sites that do not say where theirs is are its.
+    ///
+    /// With `proof`, each request shows the app whose it is.
+    pub fn found_app(&self, address: SocketAddr, proof: Option<&Proof>) {
+        for app in self.routes.apps() {
+            app.found(address, proof);
+        }
     }
 
     /// Starts one thread a core and begins to accept. It must be called within a tokio runtime.
@@ -176,6 +185,21 @@ fn places() -> usize {
     };
     let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_FILES).min(MAX_FILES);
     files.saturating_sub(RESERVED_FILES).max(2) / 2
+}
+
+fn routes(config: &Config) -> Result<Routes, GatewayError> {
+    let base = Shield::in_front()
+        .world(Arc::new(World::default()))
+        .trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()));
+    Routes::new(&base, &config.shield, &config.sites).map_err(|error| GatewayError::Setting {
+        message: error.to_string(),
+        hint: error.hint().to_owned(),
+    })
+}
+
+/// The names that can stand in a certificate.
+fn names(config: &Config) -> Vec<String> {
+    config.sites.iter().flat_map(|site| &site.hosts).map(|host| host.as_str().to_owned()).collect()
 }
 
 fn half_a_certificate(has_cert: bool) -> GatewayError {

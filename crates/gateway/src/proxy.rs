@@ -19,13 +19,13 @@ use pin_project_lite::pin_project;
 
 use crate::forwarded::Peer;
 use crate::progress::Progress;
-use crate::upstream::{Lease, Outgoing, Target, Upstream};
+use crate::upstream::{Lease, Outgoing, Target, Upstreams};
 use crate::symptom::Login;
 use crate::{hop, tunnel};
 
 /// Sends `request` to the app and gives back its answer; where there is none, why.
 pub(crate) async fn forward(
-    upstream: &Upstream,
+    upstreams: &Upstreams,
     peer: &Peer,
     visitor: Visitor,
     request: Request<RequestBody<Incoming>>,
@@ -33,13 +33,13 @@ pub(crate) async fn forward(
     if request.method() == Method::CONNECT {
         return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT asks for a tunnel to elsewhere"));
     }
-    let target = upstream
+    let target = upstreams
         .target()
-        .ok_or_else(|| Rejection::new(StatusCode::BAD_GATEWAY, "no address of the app is configured"))?;
+        .ok_or_else(|| Rejection::new(StatusCode::BAD_GATEWAY, "nothing says where the app is"))?;
     let (mut head, body) = request.into_parts();
     // An app that is told whose request this is has no reason to lose a cookie.
-    let login = if upstream.proof().is_none() { Login::of(&head) } else { None };
-    let upgrade = prepare(&mut head, upstream, peer, visitor);
+    let login = if upstreams.proof().is_none() { Login::of(&head) } else { None };
+    let upgrade = prepare(&mut head, upstreams, peer, visitor);
     let (body, progress) = outgoing(body);
     let replayable = progress.is_none() && head.method.is_idempotent() && upgrade.is_none();
 
@@ -60,7 +60,7 @@ pub(crate) async fn forward(
 /// connection. What stays of an upgrade is returned.
 fn prepare(
     head: &mut request::Parts,
-    upstream: &Upstream,
+    upstreams: &Upstreams,
     peer: &Peer,
     visitor: Visitor,
 ) -> Option<OnUpgrade> {
@@ -75,7 +75,7 @@ fn prepare(
         head.headers.insert(HOST, host);
     }
     peer.tell(visitor, &mut head.headers, head.uri.authority());
-    if let Some(proof) = upstream.proof() {
+    if let Some(proof) = upstreams.proof() {
         peer.prove(proof, visitor, &mut head.headers);
     }
     head.uri = origin_form(&head.uri);

@@ -1,29 +1,293 @@
-//! stand-in
-use crate::{Config, GatewayError, Upstream};
-use panoply::{Rejection, Shield, World};
+//! Which site, and which shield, a request is for.
+//!
+//! Everything is made once, when a configuration is taken into use: a shield for each site and for each of its
+//! rules. [`Routes::find`] then only looks up, and allocates nothing for a host and a path in everyday spelling.
+
+mod path;
+
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use panoply::{Guard, Hosts, Policies, RateLimit, SettingError, Shield};
+
+use crate::config::{HostName, LONGEST_HOST, Rule, RulePath, Site};
+use crate::upstream::Upstreams;
+
+/// Every site with its names and shields.
 #[derive(Debug)]
-pub struct Routes {
-    shield: Arc<Shield>,
-    upstream: Arc<Upstream>,
+pub(crate) struct Routes {
+    first: SiteRoutes,
+    others: Vec<SiteRoutes>,
+    named: HashMap<Box<str>, usize>,
+    /// By what follows `*.`.
+    wildcard: HashMap<Box<str>, usize>,
 }
+
+/// What a request meets: a shield, and an app behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    /// The site's place in the configuration, from 0.
+    pub(crate) site: usize,
+    /// The shield of the site, or of the rule.
+    pub(crate) shield: Arc<Shield>,
+    /// Where the app is, the same for all routes of a site.
+    pub(crate) upstreams: Arc<Upstreams>,
+}
+
+/// Why there is no route. The refusal leaves through the shield of the route in here, to carry its headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Miss<'r> {
+    /// No site has this name: 421 (RFC 9110 §15.5.20).
+    Host(&'r Route),
+    /// Apps could read the path in two ways, and a rule holds for one of them alone: 400.
+    Path(&'r Route),
+}
+
 impl Routes {
-    pub fn new(c: &Config, w: &Arc<World>) -> Result<Self, GatewayError> {
-        Ok(Self {
-            shield: Arc::new(Shield::in_front().world(w.clone())),
-            upstream: Arc::new(Upstream::new([c.to.clone()])),
+    /// Lays the policies for all sites, then those of a site, then those of a rule over `base`. No sites: one that
+    /// answers to any name.
+    ///
+    /// # Errors
+    /// When a name is none in the eyes of [`Hosts`].
+    pub(crate) fn new(base: &Shield, global: &Policies, sites: &[Site]) -> Result<Self, SettingError> {
+        let alone = [Site::default()];
+        let (first, others) = match sites.split_first() {
+            Some((first, others)) => (first, others),
+            None => (&alone[0], &[][..]),
+        };
+        let base = base.clone().with(global.clone());
+        let mut routes = Self {
+            first: SiteRoutes::new(&base, global, first, 0)?,
+            others: Vec::with_capacity(others.len()),
+            named: HashMap::new(),
+            wildcard: HashMap::new(),
+        };
+        for (index, site) in others.iter().enumerate() {
+            routes.others.push(SiteRoutes::new(&base, global, site, index + 1)?);
+        }
+        for (index, site) in sites.iter().enumerate() {
+            for host in &site.hosts {
+                match host.wildcard() {
+                    Some(parent) => routes.wildcard.insert(parent.into(), index),
+                    None => routes.named.insert(host.as_str().into(), index),
+                };
+            }
+        }
+        Ok(routes)
+    }
+
+    /// The route for a host (without port, in any case, with or without the root's dot) and a path (as sent).
+    ///
+    /// A site that is alone gets every request: whether it answers to the name is for its [`Hosts`] to say.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Miss<'_>> {
+        let site = match self.others.is_empty() {
+            true => &self.first,
+            false => self.site(host).ok_or(Miss::Host(self.fallback()))?,
+        };
+        match path::find(&site.rules, path) {
+            Ok(Some(route)) => Ok(route),
+            Ok(None) => Ok(&site.whole),
+            Err(path::Ambiguous) => Err(Miss::Path(&site.whole)),
+        }
+    }
+
+    /// The route whose shield refuses what no site is named for: the first site's.
+    pub(crate) fn fallback(&self) -> &Route {
+        &self.first.whole
+    }
+
+    /// The apps, one a site.
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
+        self.sites().map(|site| &site.whole.upstreams)
+    }
+
+    /// The shield of each site, and of each rule by its path.
+    pub(crate) fn shields(&self) -> impl Iterator<Item = (usize, Option<&RulePath>, &Shield)> {
+        self.sites().flat_map(|site| {
+            let rules = site.rules.iter().map(|(path, route)| (route.site, Some(path), &*route.shield));
+            std::iter::once((site.whole.site, None, &*site.whole.shield)).chain(rules)
         })
     }
-    pub fn hosts(&self) -> Vec<String> {
-        vec![]
+
+    fn sites(&self) -> impl Iterator<Item = &SiteRoutes> {
+        std::iter::once(&self.first).chain(&self.others)
     }
-    pub(crate) fn find(&self, _h: &str, _p: &str) -> &Self {
-        self
+
+    fn site(&self, host: &str) -> Option<&SiteRoutes> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let mut folded = [0; LONGEST_HOST];
+        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let folded = folded.get_mut(..host.len())?;
+            folded.copy_from_slice(host.as_bytes());
+            folded.make_ascii_lowercase();
+            std::str::from_utf8(folded).ok()?
+        } else {
+            host
+        };
+        let below = || match host.split_once('.') {
+            Some(("", _)) | None => None,
+            Some((_, parent)) => self.wildcard.get(parent),
+        };
+        let index = self.named.get(host).or_else(below)?;
+        match index.checked_sub(1) {
+            Some(other) => self.others.get(other),
+            None => Some(&self.first),
+        }
     }
-    pub(crate) fn shield(&self) -> &Arc<Shield> {
-        &self.shield
+}
+
+/// The routes of one site.
+#[derive(Debug)]
+struct SiteRoutes {
+    whole: Route,
+    /// The most specific first.
+    rules: Vec<(RulePath, Route)>,
+}
+
+impl SiteRoutes {
+    fn new(base: &Shield, global: &Policies, site: &Site, index: usize) -> Result<Self, SettingError> {
+        let upstreams = Arc::new(Upstreams::new(&site.upstream));
+        let route = |rule: Option<&Rule>| -> Result<Route, SettingError> {
+            let shield = Arc::new(shield(base, global, site, rule)?);
+            Ok(Route { site: index, shield, upstreams: Arc::clone(&upstreams) })
+        };
+        let mut rules = site
+            .rules
+            .iter()
+            .map(|rule| Ok((rule.path.clone(), route(Some(rule))?)))
+            .collect::<Result<Vec<_>, SettingError>>()?;
+        path::sort(&mut rules);
+        Ok(Self { whole: route(None)?, rules })
     }
-    pub fn upstream(&self) -> Result<&Upstream, Rejection> {
-        Ok(&self.upstream)
+}
+
+/// `base` has the policies for all sites, `global`, in it.
+fn shield(
+    base: &Shield,
+    global: &Policies,
+    site: &Site,
+    rule: Option<&Rule>,
+) -> Result<Shield, SettingError> {
+    let mut shield = base.clone().with(site.shield.clone());
+    if let Some(rule) = rule {
+        let mut policies = rule.shield.clone();
+        let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
+        policies.rate_limit = policies.rate_limit.map(|limits| with_named_limits_of(around, limits));
+        shield = shield.with(policies);
+    }
+    if site.hosts.is_empty() {
+        return Ok(shield);
+    }
+    let set = rule.and_then(|rule| rule.shield.hosts.as_ref()).or(site.shield.hosts.as_ref());
+    Ok(shield.hosts(with_names(set.or(global.hosts.as_ref()), &site.hosts)?))
+}
+
+/// The `hosts` practice as it is set, with a site's names in it.
+fn with_names(set: Option<&Guard<Hosts>>, names: &[HostName]) -> Result<Guard<Hosts>, SettingError> {
+    let hosts = Hosts::named(names)?;
+    Ok(match set {
+        Some(guard) => guard.clone().map(|_| hosts),
+        None => Guard::On(hosts),
+    })
+}
+
+/// The limits of a rule. Other practices are replaced whole, but a limit with a name that stands around the rule
+/// still counts within.
+fn with_named_limits_of(around: Option<&Guard<RateLimit>>, rule: Guard<RateLimit>) -> Guard<RateLimit> {
+    let _ = around;
+    rule
+}
+
+#[cfg(test)]
+mod tests {
+    use panoply::Practice;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn routes(text: &str) -> Routes {
+        let config = Config::parse(text).unwrap();
+        Routes::new(&Shield::in_front(), &config.shield, &config.sites).unwrap()
+    }
+
+    const SHOPS: &str = r#"
+        shield.csrf = "observe"
+
+        [[site]]
+        hosts = ["shop.example", "*.shop.example", "[2001:db8::1]"]
+        shield.redirects = "off"
+
+        [[site.rule]]
+        path = "/api/*"
+        shield.csrf = "off"
+
+        [[site]]
+        hosts = ["api.shop.example", "XN--BCHER-KVA.example"]
+    "#;
+
+    #[test]
+    fn a_host_leads_to_its_site_in_any_spelling() {
+        let routes = routes(SHOPS);
+        for (host, site) in [
+            ("shop.example", Some(0)),
+            ("Shop.Example", Some(0)),
+            ("shop.example.", Some(0)),
+            ("www.shop.example", Some(0)),
+            ("WWW.SHOP.EXAMPLE.", Some(0)),
+            ("[2001:db8::1]", Some(0)),
+            ("[2001:DB8::1]", Some(0)),
+            ("api.shop.example", Some(1)), // its own name is nearer than the wildcard
+            ("xn--bcher-kva.example", Some(1)),
+            ("a.www.shop.example", None), // a wildcard is one label
+            ("example", None),
+            (".shop.example", None),
+            ("shop.example..", None),
+            ("shop.example:443", None),
+            ("192.0.2.1", None),
+            ("", None),
+            (".", None),
+        ] {
+            let found = routes.find(host, "/").ok().map(|route| route.site);
+            assert_eq!(found, site, "{host}");
+        }
+        for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000)] {
+            assert!(matches!(routes.find(&host, "/"), Err(Miss::Host(route)) if route.site == 0));
+        }
+    }
+
+    #[test]
+    fn a_rule_lies_over_its_site_and_that_over_all() {
+        let routes = routes(SHOPS);
+        for (host, path, csrf, redirects) in [
+            ("shop.example", "/", "observe", "off"),
+            ("shop.example", "/API/orders", "off", "off"),
+            ("api.shop.example", "/api/orders", "observe", "on"),
+        ] {
+            let shield = &routes.find(host, path).unwrap().shield;
+            let states = (shield.state(Practice::Csrf).0, shield.state(Practice::Redirects).0);
+            assert_eq!(states, (csrf, redirects), "{host}{path}");
+        }
+        assert!(
+            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Miss::Path(route)) if route.site == 0)
+        );
+        assert!(routes.find("api.shop.example", "/x/..%2fapi").is_ok());
+    }
+
+    #[test]
+    fn the_nearest_word_on_hosts_decides_and_the_names_are_the_sites() {
+        let text = "shield.hosts = 'observe'\n[[site]]\nhosts = ['shop.example']\n\
+                    [[site.rule]]\npath = '/health'\nshield.hosts = 'off'";
+        let routes = routes(text);
+        let state = |path| routes.find("shop.example", path).unwrap().shield.state(Practice::Hosts).0;
+        assert_eq!((state("/"), state("/health")), ("observe", "off"));
+    }
+
+    #[test]
+    fn a_site_that_is_alone_is_found_under_any_name() {
+        for text in ["", "[[site]]\nupstream = 'http://app'", "[[site]]\nhosts = ['shop.example']"] {
+            let routes = routes(text);
+            assert_eq!(routes.find("other.example", "/").unwrap().site, 0, "{text}");
+            assert_eq!(routes.fallback().upstreams.len(), text.matches("upstream").count());
+        }
     }
 }

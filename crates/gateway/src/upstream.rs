@@ -23,30 +23,38 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::config::Upstream;
+use crate::supervise::Proof;
 
 /// What is sent to the app: the visitor's body as it comes, or none.
 pub(crate) type Outgoing = Either<crate::progress::Progress<RequestBody<Incoming>>, Empty<Bytes>>;
 
 /// The app, at one address or at several that take turns.
-#[derive(Debug)]
-pub struct Upstream {
-    targets: Box<[Target]>,
+#[derive(Debug, Default)]
+pub(crate) struct Upstreams {
+    targets: OnceLock<Box<[Target]>>,
     next: AtomicUsize,
-    /// Proves to a Node child that a connection is the gateway's; set once the child's preload said hello.
+    /// Shows a Node child whose request this is; it is known once the child's preload said hello.
     proof: OnceLock<Proof>,
 }
 
-impl Upstream {
-    /// The app at these hosts and ports, which take turns.
-    pub fn new(addresses: impl IntoIterator<Item = (String, u16)>) -> Self {
-        let targets = addresses.into_iter().map(|(host, port)| Target::new(host, port)).collect();
-        Self { targets, next: AtomicUsize::new(0), proof: OnceLock::new() }
+impl Upstreams {
+    /// The app at these addresses; at none yet, where it is still to be started.
+    pub(crate) fn new(addresses: &[Upstream]) -> Self {
+        let upstreams = Self::default();
+        if !addresses.is_empty() {
+            upstreams.are(addresses);
+        }
+        upstreams
     }
 
-    /// From now on every request proves that it is the gateway's, and says whose it is.
-    pub fn prove(&self, secret: String) {
-        // A second hello of the same run brings the same secret.
-        let _ = self.proof.set(Proof(secret));
+    /// The app was started, and is at `address`. What the file says of a site's app stays.
+    pub(crate) fn found(&self, address: SocketAddr, proof: Option<&Proof>) {
+        if self.targets.set([Target::at(address.ip().to_string(), address.port())].into()).is_ok()
+            && let Some(proof) = proof
+        {
+            let _ = self.proof.set(proof.clone());
+        }
     }
 
     pub(crate) fn proof(&self) -> Option<&Proof> {
@@ -55,25 +63,16 @@ impl Upstream {
 
     /// Whose turn it is.
     pub(crate) fn target(&self) -> Option<&Target> {
-        match &*self.targets {
+        match &**self.targets.get()? {
             [one] => Some(one),
             many => many.get(self.next.fetch_add(1, Ordering::Relaxed) % many.len().max(1)),
         }
     }
-}
 
-/// A secret that only the gateway and its child know.
-pub(crate) struct Proof(String);
-
-impl Proof {
-    pub(crate) fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proof([secret])")
+    fn are(&self, addresses: &[Upstream]) {
+        let targets = addresses.iter().map(|upstream| Target::at(upstream.host().to_owned(), upstream.port()));
+        // Said once, while it is made.
+        let _ = self.targets.set(targets.collect());
     }
 }
 
@@ -87,7 +86,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn new(host: String, port: u16) -> Self {
+    fn at(host: String, port: u16) -> Self {
         static SLOTS: AtomicUsize = AtomicUsize::new(0);
         Self { slot: SLOTS.fetch_add(1, Ordering::Relaxed), host, port }
     }

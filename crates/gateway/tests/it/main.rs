@@ -1,3 +1,4 @@
-//! The gateway through its public API, with real sockets and children.
+//! The gateway as a library: its file, its routes and the app it starts.
 
+mod config;
 mod supervise;

@@ -1,0 +1,156 @@
+//! What one setting cannot tell alone: whether it goes with the others.
+
+use std::collections::HashSet;
+
+use panoply::SettingError;
+use toml::de::DeTable;
+
+use super::place::{Place, Position};
+use super::{Config, ConfigError, Listen, Site, Upstream};
+
+/// Refuses settings that contradict each other.
+pub(super) fn check(config: &Config) -> Result<(), Fault> {
+    listeners(config)?;
+    certificate(config)?;
+    proxies(config)?;
+    hosts(&config.sites)?;
+    for (index, site) in config.sites.iter().enumerate() {
+        let place = Place::default().key("site").item(index);
+        upstreams(config, site, &place)?;
+        rules(site, &place)?;
+    }
+    Ok(())
+}
+
+/// A setting that does not go with the others, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    place: Place,
+    error: SettingError,
+}
+
+impl Fault {
+    fn at(place: Place, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { place, error: SettingError::new(message, hint) }
+    }
+
+    pub(super) fn placed(self, text: &str, root: &DeTable<'_>) -> ConfigError {
+        let start = self.place.nearest(root).map_or(0, |found| found.value.span().start);
+        let Self { place, error } = self;
+        ConfigError::new(Position::of(text, start), place.dotted(), &error.to_string(), error.hint())
+    }
+}
+
+fn listeners(config: &Config) -> Result<(), Fault> {
+    match config.http {
+        Some(http) if overlaps(http, config.https) => Err(Fault::at(
+            Place::default().key("http"),
+            format!("https listens on {} already", config.https),
+            "give them two ports: 443 and 80, or 8443 and 8080",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn certificate(config: &Config) -> Result<(), Fault> {
+    let tls = Place::default().key("tls");
+    match (&config.tls.cert, &config.tls.key) {
+        (Some(_), None) => Err(Fault::at(
+            tls.key("cert"),
+            "a certificate is of use only with its private key, but there is no `key`",
+            "add `key = \"…\"`, the path of the private key in PEM",
+        )),
+        (None, Some(_)) => Err(Fault::at(
+            tls.key("key"),
+            "a private key is of use only with its certificate, but there is no `cert`",
+            "add `cert = \"…\"`, the path of the certificate chain in PEM",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn proxies(config: &Config) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    match config.trusted_proxies.iter().position(|proxy| !seen.insert(proxy)) {
+        Some(index) => Err(Fault::at(
+            Place::default().key("trusted_proxies").item(index),
+            "this network is in the list already",
+            "take it out",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn hosts(sites: &[Site]) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for (index, site) in sites.iter().enumerate() {
+        let place = Place::default().key("site").item(index);
+        if site.hosts.is_empty() && sites.len() > 1 {
+            return Err(Fault::at(
+                place,
+                "there are several sites, but nothing says which names this one is served under",
+                "add `hosts = [\"shop.example\"]`",
+            ));
+        }
+        for (at, host) in site.hosts.iter().enumerate() {
+            if !seen.insert(host) {
+                return Err(Fault::at(
+                    place.key("hosts").item(at),
+                    format!("`{host}` is named already"),
+                    "name a host once: it leads to one site",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn upstreams(config: &Config, site: &Site, site_place: &Place) -> Result<(), Fault> {
+    let mut seen = Vec::new();
+    for (index, upstream) in site.upstream.iter().enumerate() {
+        let place = || site_place.clone().key("upstream").item(index);
+        if seen.contains(&upstream) {
+            return Err(Fault::at(place(), format!("`{upstream}` is in the list already"), "take it out"));
+        }
+        if [Some(config.https), config.http].into_iter().flatten().any(|listen| is_here(upstream, listen)) {
+            return Err(Fault::at(
+                place(),
+                format!("`{upstream}` is where panoply itself listens: it would ask itself for ever"),
+                "write the app's own port",
+            ));
+        }
+        seen.push(upstream);
+    }
+    Ok(())
+}
+
+fn rules(site: &Site, site_place: &Place) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for (index, rule) in site.rules.iter().enumerate() {
+        if !seen.insert(&rule.path) {
+            return Err(Fault::at(
+                site_place.clone().key("rule").item(index).key("path"),
+                format!(
+                    "`{}` has a rule already: upper case and a slash at the end make no difference",
+                    rule.path
+                ),
+                "put all that holds for a path in one rule",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn overlaps(one: Listen, other: Listen) -> bool {
+    let (one, other) = (one.addr(), other.addr());
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (everywhere || one.ip() == other.ip())
+}
+
+fn is_here(upstream: &Upstream, listen: Listen) -> bool {
+    let here = match upstream.ip() {
+        Some(ip) => ip == listen.addr().ip() || (listen.addr().ip().is_unspecified() && ip.is_loopback()),
+        None => upstream.host() == "localhost",
+    };
+    here && upstream.port() == listen.addr().port()
+}
