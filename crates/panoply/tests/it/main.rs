@@ -1,0 +1,4 @@
+mod client;
+mod hosts;
+mod limits;
+mod rate_limit;
