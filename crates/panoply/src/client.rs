@@ -1,14 +1,31 @@
-use std::net::{IpAddr, Ipv4Addr};
+//! Who asks: the other end of the socket, or whom a trusted proxy names.
 
-use http::HeaderMap;
-use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{Connection, Scheme};
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+
+use crate::buckets::{self, Key};
+use crate::forwarded::{self, Element, Malformed, Node};
+use crate::{Connection, Network, Rate, Scheme, SettingError, World, cdn};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     ip: IpAddr,
+    standing: Standing,
+}
+
+/// How far an address stands for one visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It does.
+    One,
+    /// It is that of a proxy which nobody declared: many visitors.
+    UndeclaredProxy,
+    /// Nobody said who asks: all visitors.
+    Unknown,
 }
 
 impl Client {
@@ -17,16 +34,293 @@ impl Client {
     pub const fn ip(&self) -> IpAddr {
         self.ip
     }
+
+    /// Whether it is this machine itself.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.standing == Standing::One && self.ip.is_loopback()
+    }
+
+    /// Whether the address is one visitor's, or one household's, so that it may be blocked: that of an
+    /// undeclared proxy is everybody's.
+    #[must_use]
+    pub fn stands_for_one(&self) -> bool {
+        self.standing == Standing::One
+    }
+
+    /// Whether nobody said who asks.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.standing == Standing::Unknown
+    }
+
+    /// What counts as one client: an IPv4 address, or an IPv6 /64, of which every household has at least one.
+    pub(crate) fn key(&self) -> u128 {
+        self.masked(128, 64)
+    }
+
+    /// The neighbourhood of a client: an IPv4 /24 or an IPv6 /48, the smallest that are routed by themselves.
+    pub(crate) fn network(&self) -> u128 {
+        self.masked(120, 48)
+    }
+
+    /// IPv4 is counted in its mapped form, whose /64 is no IPv6 client's.
+    fn masked(&self, v4: u32, v6: u32) -> u128 {
+        let (bits, prefix) = match self.ip {
+            IpAddr::V4(ip) => (ip.to_ipv6_mapped().to_bits(), v4),
+            IpAddr::V6(ip) => (Ipv6Addr::to_bits(ip), v6),
+        };
+        bits & u128::MAX.checked_shl(128 - prefix).unwrap_or(0)
+    }
+
+    /// Says once a day, for each neighbourhood, what to write for a proxy that nobody declared.
+    pub(crate) fn advise(&self, world: &World) {
+        if self.standing != Standing::UndeclaredProxy {
+            return;
+        }
+        let ip = self.ip;
+        let key = Key::new(buckets::scope("undeclared proxy"), self.network(), self.network());
+        if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_ok() {
+            tracing::warn!(
+                "{ip} sends X-Forwarded-For and is no trusted proxy: its visitors count as one client, \
+                 which is never blocked; if the proxy is yours, write trusted_proxies = [\"{ip}\"]"
+            );
+        }
+    }
 }
 
-/// The proxies whose word on the visitor's address is taken.
-#[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+impl From<IpAddr> for Client {
+    fn from(ip: IpAddr) -> Self {
+        Self { ip: ip.to_canonical(), standing: Standing::One }
+    }
+}
+
+/// The proxies whose word on the visitor's address and scheme is taken.
+///
+/// The address is looked for from the right, hop by hop, for as long as the hop is a trusted proxy; the first
+/// other one is the visitor. What stands further left the visitor may have written and is never read. A hop
+/// that cannot be read, or is hidden, ends the way at the last proxy, and the visitor is unknown. At most 32
+/// hops are looked at.
+///
+/// `X-Forwarded-For` comes before `Forwarded` where both are there: nearly every proxy writes the first and
+/// lets a visitor's own `Forwarded` through. A proxy that writes `Forwarded` alone must therefore remove
+/// `X-Forwarded-For`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct TrustedProxies(Vec<Network>);
 
 impl TrustedProxies {
+    /// These addresses and ranges, such as `10.0.0.0/8`.
+    ///
+    /// # Errors
+    /// When one is neither an address nor a range, or is every address there is.
+    pub fn new<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Result<Self, SettingError> {
+        networks.into_iter().map(|network| network.as_ref().parse()).collect::<Result<_, _>>().map(Self)
+    }
+
     /// Who asks on `connection`, and over what.
-    pub(crate) fn client(&self, connection: &Connection, _headers: &HeaderMap) -> (Client, Scheme) {
-        let ip = connection.peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
-        (Client { ip }, connection.scheme)
+    pub(crate) fn client(&self, connection: &Connection, headers: &HeaderMap) -> (Client, Scheme) {
+        let Some(peer) = connection.peer.map(|peer| Client::from(peer.ip())) else {
+            let client = Client { ip: Ipv4Addr::UNSPECIFIED.into(), standing: Standing::Unknown };
+            return (client, connection.scheme);
+        };
+        let has_addresses = headers.contains_key(X_FORWARDED_FOR);
+        if !self.trust(peer.ip) {
+            let is_proxy = has_addresses && may_be_a_proxy(peer.ip);
+            let standing = if is_proxy { Standing::UndeclaredProxy } else { Standing::One };
+            return (Client { standing, ..peer }, connection.scheme);
+        }
+        let (client, proto, hops) = if has_addresses {
+            walk(self, peer, addresses(headers))
+        } else {
+            walk(self, peer, elements(headers))
+        };
+        (client, proto.or_else(|| proto_at(headers, hops)).unwrap_or(connection.scheme))
+    }
+
+    fn trust(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(ip))
+    }
+}
+
+/// Follows `hops` from `peer`, a trusted proxy: who asks, over what, and how many hops away.
+fn walk(
+    proxies: &TrustedProxies,
+    peer: Client,
+    hops: impl Iterator<Item = Result<Element, Malformed>>,
+) -> (Client, Option<Scheme>, usize) {
+    let (mut client, mut proto, mut count) = (peer, None, 0);
+    for hop in hops.take(MOST_HOPS) {
+        count += 1;
+        let Ok(Element { node: Node::Ip(ip), proto: said }) = hop else {
+            let proto = hop.ok().and_then(|element| element.proto);
+            return (Client { standing: Standing::Unknown, ..client }, proto, count);
+        };
+        (client, proto) = (Client::from(ip), said);
+        if !proxies.trust(client.ip) {
+            break;
+        }
+    }
+    (client, proto, count)
+}
+
+/// Every line, the last first: a proxy may add a line of its own in place of a member.
+fn elements(headers: &HeaderMap) -> impl Iterator<Item = Result<Element, Malformed>> {
+    headers.get_all(FORWARDED).iter().rev().flat_map(|line| forwarded::elements(line.as_bytes()))
+}
+
+fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Result<Element, Malformed>> {
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    lines
+        .flat_map(|line| forwarded::addresses(line.as_bytes()))
+        .map(|node| node.map(|node| Element { node, proto: None }))
+}
+
+/// What was spoken `hops` away: that member of X-Forwarded-Proto, or the leftmost where proxies do not add
+/// to it.
+fn proto_at(headers: &HeaderMap, hops: usize) -> Option<Scheme> {
+    let lines = headers.get_all(X_FORWARDED_PROTO).iter().rev();
+    let members = lines.flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
+    members.take(hops.max(1)).last().and_then(|member| forwarded::scheme(member.trim_ascii()))
+}
+
+/// Private, of this machine, or a content delivery network's: where a proxy stands, and visitors seldom do.
+fn may_be_a_proxy(ip: IpAddr) -> bool {
+    let is_private = match ip {
+        IpAddr::V4(ip) => {
+            // 100.64.0.0/10 is where carriers, and some clouds, keep what they share (RFC 6598).
+            let is_shared = matches!(ip.octets(), [100, 64..=127, ..]);
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    is_private || cdn::contains(ip)
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// More proxies than anybody has, fewer than a header has room for.
+const MOST_HOPS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(peer: &str, headers: &[(&'static str, &str)]) -> (Client, Scheme) {
+        let proxies = TrustedProxies::new(["10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1"]).unwrap();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect::<Vec<_>>();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value);
+        }
+        proxies.client(&Connection::plain((peer.parse::<IpAddr>().unwrap(), 4711).into()), &map)
+    }
+
+    #[test]
+    fn the_visitor_is_the_first_from_the_right_that_is_no_trusted_proxy() {
+        const XFF: &str = "x-forwarded-for";
+        const FWD: &str = "forwarded";
+        for (peer, headers, ip, is_known) in [
+            ("192.0.2.1", &[][..], "192.0.2.1", true),
+            ("192.0.2.1", &[(XFF, "1.1.1.1")], "192.0.2.1", true), // a stranger's word is nothing
+            ("::ffff:192.0.2.1", &[], "192.0.2.1", true),
+            ("10.0.0.1", &[], "10.0.0.1", true), // the proxy's own health check
+            ("10.0.0.1", &[(XFF, "192.0.2.1")], "192.0.2.1", true),
+            ("::ffff:10.0.0.1", &[(XFF, "192.0.2.1")], "192.0.2.1", true),
+            ("10.0.0.1", &[(XFF, "6.6.6.6, 192.0.2.1")], "192.0.2.1", true), // leftmost spoof
+            ("10.0.0.1", &[(XFF, "127.0.0.1, 192.0.2.1")], "192.0.2.1", true),
+            ("10.0.0.1", &[(XFF, "6.6.6.6"), (XFF, "192.0.2.1")], "192.0.2.1", true), // two lines
+            ("10.0.0.1", &[(XFF, "192.0.2.1, 10.0.0.2"), (XFF, "10.0.0.3")], "192.0.2.1", true),
+            ("10.0.0.1", &[(XFF, "10.0.0.3, 10.0.0.2")], "10.0.0.3", true), // fewer strangers than hops
+            ("10.0.0.1", &[(XFF, "192.0.2.1:8080")], "192.0.2.1", true),
+            ("10.0.0.1", &[(XFF, "[2001:db8::1]:8080")], "2001:db8::1", true),
+            ("10.0.0.1", &[(XFF, "unknown")], "10.0.0.1", false),
+            ("10.0.0.1", &[(XFF, "192.0.2.1, bogus, 10.0.0.2")], "10.0.0.2", false),
+            ("10.0.0.1", &[(XFF, "")], "10.0.0.1", true),
+            ("10.0.0.1", &[(FWD, "for=6.6.6.6, for=192.0.2.1")], "192.0.2.1", true),
+            ("10.0.0.1", &[(FWD, "for=\"[2001:db8::9]\", for=\"[2001:db8:1::2]:1\"")], "2001:db8::9", true),
+            ("10.0.0.1", &[(FWD, "for=192.0.2.1, for=_hidden")], "10.0.0.1", false),
+            ("10.0.0.1", &[(FWD, "for=\"6.6.6.6, for=192.0.2.1")], "192.0.2.1", true),
+            ("10.0.0.1", &[(FWD, "for=6.6.6.6"), (XFF, "192.0.2.1")], "192.0.2.1", true),
+        ] {
+            let (client, _) = ask(peer, headers);
+            assert_eq!(client.ip(), ip.parse::<IpAddr>().unwrap(), "{peer} {headers:?}");
+            assert_eq!(client.stands_for_one(), is_known, "{peer} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_32_hops_are_followed() {
+        let line = format!("192.0.2.1{}", ", 10.0.0.2".repeat(32));
+        assert_eq!(ask("10.0.0.1", &[("x-forwarded-for", &line)]).0.ip().to_string(), "10.0.0.2");
+        let line = format!("192.0.2.1{}", ", 10.0.0.2".repeat(31));
+        assert_eq!(ask("10.0.0.1", &[("x-forwarded-for", &line)]).0.ip().to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_scheme_is_a_trusted_proxys_word_alone() {
+        const XFF: (&str, &str) = ("x-forwarded-for", "6.6.6.6, 192.0.2.1, 10.0.0.2");
+        const XFP: &str = "x-forwarded-proto";
+        for (peer, headers, scheme) in [
+            ("192.0.2.1", &[(XFP, "https")][..], Scheme::Http),
+            ("10.0.0.1", &[], Scheme::Http),
+            ("10.0.0.1", &[(XFP, "https")], Scheme::Https),
+            ("10.0.0.1", &[(XFP, "HTTPS")], Scheme::Https),
+            ("10.0.0.1", &[(XFP, "javascript")], Scheme::Http),
+            ("10.0.0.1", &[XFF, (XFP, "https")], Scheme::Https),
+            ("10.0.0.1", &[XFF, (XFP, "https, http")], Scheme::Https), // the visitor's hop is the second
+            ("10.0.0.1", &[XFF, (XFP, "https, http, http")], Scheme::Http), // the first is the visitor's own
+            ("10.0.0.1", &[("forwarded", "for=192.0.2.1;proto=https")], Scheme::Https),
+            (
+                "10.0.0.1",
+                &[("forwarded", "for=192.0.2.1;proto=https, for=10.0.0.2;proto=http")],
+                Scheme::Https,
+            ),
+            ("10.0.0.1", &[("forwarded", "for=1.1.1.1;proto=https, for=192.0.2.1;proto=http")], Scheme::Http),
+            ("10.0.0.1", &[("forwarded", "for=192.0.2.1"), (XFP, "https")], Scheme::Https),
+        ] {
+            assert_eq!(ask(peer, headers).1, scheme, "{peer} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_nobody_declared_is_not_one_visitor() {
+        const XFF: &[(&str, &str)] = &[("x-forwarded-for", "192.0.2.1")];
+        for (peer, headers, stands_for_one) in [
+            ("192.168.0.1", XFF, false),
+            ("172.16.0.1", XFF, false),
+            ("100.64.0.1", XFF, false),
+            ("fd00::1", XFF, false),
+            ("::1", XFF, false),
+            ("104.16.1.1", XFF, false),
+            ("192.168.0.1", &[], true),
+            ("203.0.113.9", XFF, true), // or anybody would be one by sending the header
+        ] {
+            let (client, _) = ask(peer, headers);
+            assert_eq!((client.stands_for_one(), client.ip()), (stands_for_one, peer.parse().unwrap()));
+            assert!(!client.is_loopback(), "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_household_is_one_client_and_a_neighbourhood_one_network() {
+        let client = |ip: &str| Client::from(ip.parse::<IpAddr>().unwrap());
+        for (one, other, same_client, same_network) in [
+            ("192.0.2.1", "192.0.2.1", true, true),
+            ("192.0.2.1", "::ffff:192.0.2.1", true, true),
+            ("192.0.2.1", "192.0.2.2", false, true),
+            ("192.0.2.1", "192.0.3.1", false, false),
+            ("2001:db8::1", "2001:db8::ffff:1", true, true),
+            ("2001:db8::1", "2001:db8:0:1::1", false, true),
+            ("2001:db8::1", "2001:db8:1::1", false, false),
+            ("0.0.0.0", "::", false, false),
+        ] {
+            let (one, other) = (client(one), client(other));
+            assert_eq!(one.key() == other.key(), same_client, "{one:?} {other:?}");
+            assert_eq!(one.network() == other.network(), same_network, "{one:?} {other:?}");
+        }
     }
 }

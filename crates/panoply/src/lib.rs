@@ -20,28 +20,36 @@
 
 mod body;
 mod buckets;
+mod cdn;
 mod client;
 mod exemption;
+pub mod forwarded;
 mod guard;
+mod network;
 mod origin;
 mod page;
+mod period;
 mod policies;
 mod practice;
 pub mod practices;
 mod rate;
 mod rejection;
+mod request_body;
 mod service;
 mod setting;
 mod shield;
+mod size;
 mod visit;
 mod world;
 
-pub use body::{Body, RequestBody};
+pub use body::Body;
 pub use buckets::Buckets;
 pub use client::{Client, TrustedProxies};
 pub use exemption::Exemption;
 pub use guard::{Guard, Policy};
+pub use network::Network;
 pub use origin::{Origin, OriginError};
+pub use period::Period;
 pub use policies::Policies;
 pub use practice::{Practice, UnknownPractice};
 pub use practices::{
@@ -50,8 +58,10 @@ pub use practices::{
 };
 pub use rate::Rate;
 pub use rejection::Rejection;
+pub use request_body::{RequestBody, TooSlow};
 pub use service::ShieldService;
 pub use setting::SettingError;
 pub use shield::Shield;
+pub use size::Size;
 pub use visit::{Connection, Nonce, RequestId, Scheme, Visit, Visitor};
 pub use world::{Clock, World};

@@ -166,7 +166,7 @@ impl Shield {
         let answer = match self.admit(&mut visit, &mut request) {
             Ok(()) => {
                 let body = match &self.guards.limits {
-                    Guard::On(limits) => limits.body(&mut visit, &request, body),
+                    Guard::On(limits) => limits.body_of(&mut visit, &request, body),
                     _ => RequestBody::unlimited(body),
                 };
                 app(visit.visitor(), Request::from_parts(request, body)).await
@@ -188,15 +188,20 @@ impl Shield {
 
     fn visit(&self, connection: Connection, request: &request::Parts) -> Visit {
         let (client, scheme) = self.trusted_proxies.client(&connection, &request.headers);
+        client.advise(&self.world);
         Visit::new(request, connection, client, scheme, RequestId(self.world.random()))
     }
 
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
         let Guards { hosts, limits, rate_limit, csrf, headers, .. } = &self.guards;
-        judge(visit, hosts, |hosts| hosts.admit(visit, request))?;
+        judge(visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
+            if let Some(policy) = rate_limit.policy() {
+                policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
+            }
+        })?;
         judge(visit, limits, |limits| limits.admit(visit, request))?;
-        judge(visit, rate_limit, |rate_limit| rate_limit.admit(visit, request, &self.world))?;
+        judge(visit, rate_limit, |policy| policy.admit(visit, request, &self.world, rate_limit.state()))?;
         judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
         if let Some(headers) = headers.policy() {
             headers.admit(visit, request, &self.world);

@@ -87,7 +87,7 @@ pub struct Visit {
     pub(crate) origin: Option<HeaderValue>,
     pub(crate) nonce: Option<Nonce>,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
-    pub(crate) cut: crate::body::Cut,
+    pub(crate) cut: crate::request_body::Cut,
 }
 
 impl Visit {
@@ -109,7 +109,7 @@ impl Visit {
             accept: request.headers.get(ACCEPT).cloned(),
             origin: request.headers.get(ORIGIN).cloned(),
             nonce: None,
-            cut: crate::body::Cut::default(),
+            cut: crate::request_body::Cut::default(),
         }
     }
 
@@ -123,6 +123,11 @@ impl Visit {
     #[must_use]
     pub fn nonce(&self) -> Option<Nonce> {
         self.nonce
+    }
+
+    /// Whether the socket's other end is this machine.
+    pub(crate) fn is_from_loopback(&self) -> bool {
+        self.connection.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
     }
 
     /// The host name that was asked for, lower or upper case as sent, without port.

@@ -2,8 +2,12 @@
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails says where")]
 
+mod client;
 mod cookies;
 mod csrf;
 mod headers;
+mod hosts;
 mod interop;
+mod limits;
+mod rate_limit;
 mod redirects;

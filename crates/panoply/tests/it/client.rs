@@ -1,0 +1,150 @@
+//! Who asks, as the app and the log see it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::routing::get;
+use axum::{Extension, Router};
+use panoply::{Clock, Connection, RateLimit, Shield, TrustedProxies, Visitor, World};
+use tower::ServiceExt;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber, span};
+
+fn app(shield: Shield) -> Router {
+    let who =
+        |visitor: Extension<Visitor>| async move { format!("{} {}", visitor.ip, visitor.scheme.as_str()) };
+    Router::new().route("/", get(who)).layer(shield)
+}
+
+fn from(peer: [u8; 4], headers: &[(&str, &str)]) -> Request {
+    let mut request = headers
+        .iter()
+        .fold(Request::get("/"), |request, (name, value)| request.header(*name, *value))
+        .body(Body::empty())
+        .unwrap();
+    request.extensions_mut().insert(Connection::plain((peer, 50_000).into()));
+    request
+}
+
+#[tokio::test]
+async fn the_app_learns_who_asks_from_trusted_proxies_alone() {
+    let shield = Shield::bare().trusted_proxies(TrustedProxies::new(["10.0.0.0/8"]).unwrap());
+    for (peer, headers, who) in [
+        ([192, 0, 2, 1], &[][..], "192.0.2.1 http"),
+        ([192, 0, 2, 1], &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")], "192.0.2.1 http"),
+        ([10, 0, 0, 1], &[("x-forwarded-for", "1.1.1.1, 192.0.2.1")], "192.0.2.1 http"),
+        (
+            [10, 0, 0, 1],
+            &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "192.0.2.1")],
+            "192.0.2.1 http",
+        ),
+        ([10, 0, 0, 1], &[("forwarded", "for=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1 https"),
+    ] {
+        let answer = app(shield.clone()).oneshot(from(peer, headers)).await.unwrap();
+        let body = to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(body, who.as_bytes(), "{peer:?} {headers:?}");
+    }
+}
+
+#[test]
+fn everybody_and_nobody_is_trusted_by_name_only() {
+    for (toml, message) in [
+        ("proxies = [\"0.0.0.0/0\"]", "every address there is"),
+        ("proxies = [\"loopback\"]", "neither an IP address nor a range"),
+        ("proxies = [\"10.0.0.1/8\"]", "hint: write `10.0.0.0/8`"),
+        ("proxies = true", "invalid type: boolean"),
+    ] {
+        let error = toml::from_str::<File>(toml).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    assert!(toml::from_str::<File>("proxies = [\"10.0.0.0/8\", \"::1\"]").is_ok());
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct File {
+    #[expect(dead_code, reason = "read for its errors")]
+    proxies: TrustedProxies,
+}
+
+#[tokio::test]
+async fn a_proxy_that_nobody_declared_blocks_nobody_and_is_named_once_a_day() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let clock = Clock::manual();
+    let shield = Shield::bare()
+        .world(Arc::new(World::new(clock.clone())))
+        .rate_limit(RateLimit::of("1/day".parse().unwrap()));
+    let app = app(shield);
+    let ask = async |peer: [u8; 4]| {
+        app.clone().oneshot(from(peer, &[("x-forwarded-for", "192.0.2.1")])).await.unwrap().status()
+    };
+
+    for _ in 0..5 {
+        assert_eq!(ask([192, 168, 7, 1]).await, 200);
+    }
+    assert_eq!(lines.with("trusted_proxies = [\"192.168.7.1\"]"), 1);
+    assert_eq!(ask([192, 168, 8, 1]).await, 200);
+    assert_eq!(lines.with("trusted_proxies = [\"192.168.8.1\"]"), 1);
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(ask([192, 168, 7, 1]).await, 200);
+    assert_eq!(lines.with("trusted_proxies = [\"192.168.7.1\"]"), 2);
+
+    // A stranger who sends the header is a client like any other.
+    assert_eq!(ask([203, 0, 113, 1]).await, 200);
+    assert_eq!(ask([203, 0, 113, 1]).await, 429);
+    assert_eq!(lines.with("203.0.113.1 sends"), 0);
+}
+
+#[tokio::test]
+async fn where_nobody_says_who_asks_nobody_is_blocked() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let app = app(Shield::bare().rate_limit(RateLimit::of("1/day".parse().unwrap())));
+    for _ in 0..3 {
+        let request = Request::new(Body::empty());
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 200);
+    }
+    assert_eq!(lines.with("address is not known"), 1);
+}
+
+/// The messages of all events.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn with(&self, text: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+impl Visit for Lines {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+}
