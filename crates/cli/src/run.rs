@@ -19,7 +19,8 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     };
     // Everything that can be wrong with us is found before the app is started.
     let port = free_port()?;
-    let config = run.front.config(front::App::Started)?;
+    let mut config = run.front.config(front::App::Started)?;
+    config.exempt_loopback = true;
     let gateway = Gateway::open(&config)?;
 
     let app = App::start(

@@ -29,13 +29,11 @@ mod place;
 mod rule_path;
 mod table;
 mod text;
-mod trusted_proxy;
 mod upstream;
 
 use std::path::PathBuf;
 
-use ipnet::IpNet;
-use panoply::Policies;
+use panoply::{Policies, TrustedProxies};
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
@@ -60,14 +58,17 @@ pub struct Config {
     /// Where requests in the clear are redirected to https; nowhere unless told.
     pub http: Option<Listen>,
     /// The proxies in front whose word on a visitor's address is taken; none unless told.
-    #[serde(deserialize_with = "trusted_proxy::several")]
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// The certificate.
     #[serde(deserialize_with = "table::one")]
     pub tls: Tls,
     /// The folder that keeps keys and the self-made certificate; `None`: what the system offers.
     #[serde(deserialize_with = "file_path::some")]
     pub state: Option<PathBuf>,
+    /// Whether this machine itself is never rate-limited: whoever starts an app here also loads and tests it from
+    /// here. The command line says so, not the file.
+    #[serde(skip)]
+    pub exempt_loopback: bool,
     /// What every site's shield differs in from [`Shield::in_front`](panoply::Shield::in_front).
     #[serde(deserialize_with = "table::one")]
     pub shield: Policies,

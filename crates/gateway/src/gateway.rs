@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use panoply::{Shield, TrustedProxies, World};
+use panoply::{Shield, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
@@ -190,8 +190,8 @@ fn places() -> usize {
 fn routes(config: &Config) -> Result<Routes, GatewayError> {
     let base = Shield::in_front()
         .world(Arc::new(World::default()))
-        .trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()));
-    Routes::new(&base, &config.shield, &config.sites).map_err(|error| GatewayError::Setting {
+        .trusted_proxies(config.trusted_proxies.clone());
+    Routes::new(&base, config).map_err(|error| GatewayError::Setting {
         message: error.to_string(),
         hint: error.hint().to_owned(),
     })

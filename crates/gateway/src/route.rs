@@ -8,9 +8,9 @@ mod path;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use panoply::{Guard, Hosts, Policies, RateLimit, SettingError, Shield};
+use panoply::{Guard, Hosts, RateLimit, SettingError, Shield};
 
-use crate::config::{HostName, LONGEST_HOST, Rule, RulePath, Site};
+use crate::config::{Config, HostName, LONGEST_HOST, Rule, RulePath, Site};
 use crate::upstream::Upstreams;
 
 /// Every site with its names and shields.
@@ -49,7 +49,8 @@ impl Routes {
     ///
     /// # Errors
     /// When a name is none in the eyes of [`Hosts`].
-    pub(crate) fn new(base: &Shield, global: &Policies, sites: &[Site]) -> Result<Self, SettingError> {
+    pub(crate) fn new(base: &Shield, config: &Config) -> Result<Self, SettingError> {
+        let Config { shield: global, sites, .. } = config;
         let alone = [Site::default()];
         let (first, others) = match sites.split_first() {
             Some((first, others)) => (first, others),
@@ -57,13 +58,13 @@ impl Routes {
         };
         let base = base.clone().with(global.clone());
         let mut routes = Self {
-            first: SiteRoutes::new(&base, global, first, 0)?,
+            first: SiteRoutes::new(&base, config, first, 0)?,
             others: Vec::with_capacity(others.len()),
             named: HashMap::new(),
             wildcard: HashMap::new(),
         };
         for (index, site) in others.iter().enumerate() {
-            routes.others.push(SiteRoutes::new(&base, global, site, index + 1)?);
+            routes.others.push(SiteRoutes::new(&base, config, site, index + 1)?);
         }
         for (index, site) in sites.iter().enumerate() {
             for host in &site.hosts {
@@ -145,10 +146,10 @@ struct SiteRoutes {
 }
 
 impl SiteRoutes {
-    fn new(base: &Shield, global: &Policies, site: &Site, index: usize) -> Result<Self, SettingError> {
+    fn new(base: &Shield, config: &Config, site: &Site, index: usize) -> Result<Self, SettingError> {
         let upstreams = Arc::new(Upstreams::new(&site.upstream));
         let route = |rule: Option<&Rule>| -> Result<Route, SettingError> {
-            let shield = Arc::new(shield(base, global, site, rule)?);
+            let shield = Arc::new(shield(base, config, site, rule)?);
             Ok(Route { site: index, shield, upstreams: Arc::clone(&upstreams) })
         };
         let mut rules = site
@@ -164,10 +165,11 @@ impl SiteRoutes {
 /// `base` has the policies for all sites, `global`, in it.
 fn shield(
     base: &Shield,
-    global: &Policies,
+    config: &Config,
     site: &Site,
     rule: Option<&Rule>,
 ) -> Result<Shield, SettingError> {
+    let global = &config.shield;
     let mut shield = base.clone().with(site.shield.clone());
     if let Some(rule) = rule {
         let mut policies = rule.shield.clone();
@@ -175,6 +177,12 @@ fn shield(
         policies.rate_limit = policies.rate_limit.map(|limits| with_named_limits_of(around, limits));
         shield = shield.with(policies);
     }
+    // Sites count apart from each other; what counts in one counts alike on all of its paths.
+    let scope = site.hosts.first().map_or("", HostName::as_str);
+    shield = shield.with_rate_limit(|limits| {
+        let limits = limits.scope(scope);
+        if config.exempt_loopback { limits.exempt_loopback() } else { limits }
+    });
     if site.hosts.is_empty() {
         return Ok(shield);
     }
@@ -194,8 +202,10 @@ fn with_names(set: Option<&Guard<Hosts>>, names: &[HostName]) -> Result<Guard<Ho
 /// The limits of a rule. Other practices are replaced whole, but a limit with a name that stands around the rule
 /// still counts within.
 fn with_named_limits_of(around: Option<&Guard<RateLimit>>, rule: Guard<RateLimit>) -> Guard<RateLimit> {
-    let _ = around;
-    rule
+    match around.and_then(Guard::policy) {
+        Some(around) => rule.map(|limits| limits.with_limits_of(around)),
+        None => rule,
+    }
 }
 
 #[cfg(test)]
@@ -207,7 +217,7 @@ mod tests {
 
     fn routes(text: &str) -> Routes {
         let config = Config::parse(text).unwrap();
-        Routes::new(&Shield::in_front(), &config.shield, &config.sites).unwrap()
+        Routes::new(&Shield::in_front(), &config).unwrap()
     }
 
     const SHOPS: &str = r#"

@@ -113,6 +113,13 @@ impl Shield {
         self
     }
 
+    /// Changes the settings of `rate_limit` and keeps its state.
+    #[must_use]
+    pub fn with_rate_limit(mut self, change: impl FnOnce(RateLimit) -> RateLimit) -> Self {
+        self.guards.rate_limit = self.guards.rate_limit.map(change);
+        self
+    }
+
     /// Takes a practice away.
     #[must_use]
     pub fn without(mut self, practice: Practice) -> Self {

@@ -12,7 +12,6 @@ use super::{Config, ConfigError, Listen, Site, Upstream};
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     listeners(config)?;
     certificate(config)?;
-    proxies(config)?;
     hosts(&config.sites)?;
     for (index, site) in config.sites.iter().enumerate() {
         let place = Place::default().key("site").item(index);
@@ -66,18 +65,6 @@ fn certificate(config: &Config) -> Result<(), Fault> {
             "add `cert = \"…\"`, the path of the certificate chain in PEM",
         )),
         _ => Ok(()),
-    }
-}
-
-fn proxies(config: &Config) -> Result<(), Fault> {
-    let mut seen = HashSet::new();
-    match config.trusted_proxies.iter().position(|proxy| !seen.insert(proxy)) {
-        Some(index) => Err(Fault::at(
-            Place::default().key("trusted_proxies").item(index),
-            "this network is in the list already",
-            "take it out",
-        )),
-        None => Ok(()),
     }
 }
 

@@ -79,6 +79,15 @@ impl RateLimit {
         Ok(self)
     }
 
+    /// Adds the named limits of `around`, but for those that have a name of these.
+    #[must_use]
+    pub fn with_limits_of(mut self, around: &Self) -> Self {
+        for (name, &rate) in &around.limits {
+            self.limits.entry(name.clone()).or_insert(rate);
+        }
+        self
+    }
+
     /// Never limits clients of `network`.
     #[must_use]
     pub fn exempt(mut self, network: Network) -> Self {
