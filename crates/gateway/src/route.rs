@@ -84,7 +84,8 @@ impl Routes {
             false => self.site(host).ok_or(Miss::Host(self.fallback()))?,
         };
         match path::find(&site.rules, path) {
-            Ok(Some(route)) => Ok(route),
+            Ok(Some((rule, routes))) if rule.is_written_as(path) => Ok(&routes.as_written),
+            Ok(Some((_, routes))) => Ok(&routes.otherwise),
             Ok(None) => Ok(&site.whole),
             Err(path::Ambiguous) => Err(Miss::Path(&site.whole)),
         }
@@ -97,6 +98,9 @@ impl Routes {
 
     fn site(&self, host: &str) -> Option<&SiteRoutes> {
         let host = host.strip_suffix('.').unwrap_or(host);
+        if host.len() > LONGEST_HOST {
+            return None;
+        }
         let mut folded = [0; LONGEST_HOST];
         let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             let folded = folded.get_mut(..host.len())?;
@@ -106,15 +110,19 @@ impl Routes {
         } else {
             host
         };
-        let below = || match host.split_once('.') {
-            Some(("", _)) | None => None,
-            Some((_, parent)) => self.wildcard.get(parent),
-        };
-        let index = self.named.get(host).or_else(below)?;
+        let index = self.named.get(host).or_else(|| self.below(host))?;
         match index.checked_sub(1) {
             Some(other) => self.others.get(other),
             None => Some(&self.first),
         }
+    }
+
+    /// The site with the longest wildcard that `host` is below.
+    fn below(&self, host: &str) -> Option<&usize> {
+        if self.wildcard.is_empty() || host.starts_with('.') {
+            return None;
+        }
+        host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(host.get(dot + 1..)?))
     }
 }
 
@@ -123,45 +131,45 @@ impl Routes {
 struct SiteRoutes {
     whole: Route,
     /// The most specific first.
-    rules: Vec<(RulePath, Route)>,
+    rules: Vec<(RulePath, RuleRoutes)>,
+}
+
+/// The routes of one rule: for its path to the letter, and for all other ways to write it, where it does not exempt.
+/// An app that tells the two apart has another page there, which nobody meant to leave unprotected.
+#[derive(Debug)]
+struct RuleRoutes {
+    as_written: Route,
+    otherwise: Route,
 }
 
 impl SiteRoutes {
     fn new(base: &Shield, global: &Policies, site: &Site, index: usize) -> Result<Self, SettingError> {
         let upstream: Arc<[Upstream]> = site.upstream.as_slice().into();
-        let route = |rule: Option<&Rule>| {
+        let route = |rule: &Policies| {
             let shield = Arc::new(shield(base, global, site, rule)?);
             Ok(Route { site: index, shield, upstream: Arc::clone(&upstream) })
         };
-        let mut rules = site
-            .rules
-            .iter()
-            .map(|rule| Ok((rule.path.clone(), route(Some(rule))?)))
-            .collect::<Result<Vec<_>, SettingError>>()?;
+        let rule_routes = |rule: &Rule| {
+            let otherwise = route(&rule.shield.clone().without_exemptions())?;
+            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield)?, otherwise }))
+        };
+        let mut rules = site.rules.iter().map(rule_routes).collect::<Result<Vec<_>, SettingError>>()?;
         path::sort(&mut rules);
-        Ok(Self { whole: route(None)?, rules })
+        Ok(Self { whole: route(&Policies::default())?, rules })
     }
 }
 
-/// `base` has the policies for all sites, `global`, in it.
-fn shield(
-    base: &Shield,
-    global: &Policies,
-    site: &Site,
-    rule: Option<&Rule>,
-) -> Result<Shield, SettingError> {
-    let mut shield = base.clone().with(site.shield.clone());
-    if let Some(rule) = rule {
-        let mut policies = rule.shield.clone();
-        let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
-        policies.rate_limit = policies.rate_limit.map(|limits| with_named_limits_of(around, limits));
-        shield = shield.with(policies);
-    }
+/// `base` has the policies for all sites, `global`, in it. `rule`: none set where no rule holds.
+fn shield(base: &Shield, global: &Policies, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
+    let mut policies = rule.clone();
+    let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
+    policies.rate_limit = policies.rate_limit.map(|limits| with_named_limits_of(around, limits));
+    let shield = base.clone().with(site.shield.clone()).with(policies);
     if site.hosts.is_empty() {
         return Ok(shield);
     }
-    let set = rule.and_then(|rule| rule.shield.hosts.as_ref()).or(site.shield.hosts.as_ref());
-    Ok(shield.hosts(with_names(set.or(global.hosts.as_ref()), &site.hosts)?))
+    let set = [rule, &site.shield, global].into_iter().find_map(|policies| policies.hosts.as_ref());
+    Ok(shield.hosts(with_names(set, &site.hosts)?))
 }
 
 /// The `hosts` practice as it is set, with a site's names in it.
@@ -205,6 +213,9 @@ mod tests {
 
         [[site]]
         hosts = ["api.shop.example", "XN--BCHER-KVA.example"]
+
+        [[site]]
+        hosts = ["*.api.shop.example"]
     "#;
 
     #[test]
@@ -220,7 +231,8 @@ mod tests {
             ("[2001:DB8::1]", Some(0)),
             ("api.shop.example", Some(1)), // its own name is nearer than the wildcard
             ("xn--bcher-kva.example", Some(1)),
-            ("a.www.shop.example", None), // a wildcard is one label
+            ("a.b.shop.example", Some(0)),
+            ("b.api.shop.example", Some(2)), // of two wildcards the longer
             ("example", None),
             (".shop.example", None),
             ("shop.example..", None),
@@ -232,7 +244,7 @@ mod tests {
             let found = routes.find(host, "/").ok().map(|route| route.site);
             assert_eq!(found, site, "{host}");
         }
-        for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000)] {
+        for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000), "a.".repeat(9_000)] {
             assert!(matches!(routes.find(&host, "/"), Err(Miss::Host(route)) if route.site == 0));
         }
     }
@@ -242,7 +254,8 @@ mod tests {
         let routes = routes(SHOPS);
         for (host, path, csrf, redirects) in [
             ("shop.example", "/", "observe", "off"),
-            ("shop.example", "/API/orders", "off", "off"),
+            ("shop.example", "/api/orders", "off", "off"),
+            ("shop.example", "/API/orders", "observe", "off"), // another page, perhaps
             ("api.shop.example", "/api/orders", "observe", "on"),
         ] {
             let shield = &routes.find(host, path).unwrap().shield;

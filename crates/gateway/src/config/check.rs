@@ -12,7 +12,6 @@ use super::{Config, ConfigError, Listen, Site, Upstream};
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     listeners(config)?;
     certificate(config)?;
-    proxies(config)?;
     hosts(&config.sites)?;
     for (index, site) in config.sites.iter().enumerate() {
         let place = Place::default().key("site").item(index);
@@ -69,18 +68,6 @@ fn certificate(config: &Config) -> Result<(), Fault> {
     }
 }
 
-fn proxies(config: &Config) -> Result<(), Fault> {
-    let mut seen = HashSet::new();
-    match config.trusted_proxies.iter().position(|proxy| !seen.insert(proxy)) {
-        Some(index) => Err(Fault::at(
-            Place::default().key("trusted_proxies").item(index),
-            "this network is in the list already",
-            "take it out",
-        )),
-        None => Ok(()),
-    }
-}
-
 fn hosts(sites: &[Site]) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     for (index, site) in sites.iter().enumerate() {
@@ -127,7 +114,7 @@ fn upstreams(config: &Config, site: &Site, site_place: &Place) -> Result<(), Fau
 fn rules(site: &Site, site_place: &Place) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     for (index, rule) in site.rules.iter().enumerate() {
-        if !seen.insert(&rule.path) {
+        if !seen.insert((rule.path.segments(), rule.path.is_with_all_below())) {
             return Err(Fault::at(
                 site_place.clone().key("rule").item(index).key("path"),
                 format!(

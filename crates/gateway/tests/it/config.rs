@@ -132,7 +132,7 @@ fn a_file_says_what_is_served() {
         ["shop.example", "*.shop.example"]
     );
     assert_eq!(shop.upstream.len(), 2);
-    assert_eq!(shop.rules[0].path.to_string(), "/api/*");
+    assert_eq!(shop.rules[0].path.to_string(), "/API/*");
     assert_eq!(shop.rules[0].shield.csrf.as_ref().map(Guard::state), Some("off"));
     assert_eq!((blog.upstream[0].host(), blog.upstream[0].port()), ("::1", 4000));
 }
