@@ -8,7 +8,7 @@ mod path;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use panoply::{Guard, Hosts, RateLimit, SettingError, Shield};
+use panoply::{Guard, Hosts, Policies, RateLimit, SettingError, Shield};
 
 use crate::config::{Config, HostName, LONGEST_HOST, Rule, RulePath, Site};
 use crate::upstream::Upstreams;
@@ -86,7 +86,8 @@ impl Routes {
             false => self.site(host).ok_or(Miss::Host(self.fallback()))?,
         };
         match path::find(&site.rules, path) {
-            Ok(Some(route)) => Ok(route),
+            Ok(Some((rule, routes))) if rule.is_written_as(path) => Ok(&routes.as_written),
+            Ok(Some((_, routes))) => Ok(&routes.otherwise),
             Ok(None) => Ok(&site.whole),
             Err(path::Ambiguous) => Err(Miss::Path(&site.whole)),
         }
@@ -105,7 +106,7 @@ impl Routes {
     /// The shield of each site, and of each rule by its path.
     pub(crate) fn shields(&self) -> impl Iterator<Item = (usize, Option<&RulePath>, &Shield)> {
         self.sites().flat_map(|site| {
-            let rules = site.rules.iter().map(|(path, route)| (route.site, Some(path), &*route.shield));
+            let rules = site.rules.iter().map(|(path, route)| (route.as_written.site, Some(path), &*route.as_written.shield));
             std::iter::once((site.whole.site, None, &*site.whole.shield)).chain(rules)
         })
     }
@@ -116,6 +117,9 @@ impl Routes {
 
     fn site(&self, host: &str) -> Option<&SiteRoutes> {
         let host = host.strip_suffix('.').unwrap_or(host);
+        if host.len() > LONGEST_HOST {
+            return None;
+        }
         let mut folded = [0; LONGEST_HOST];
         let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             let folded = folded.get_mut(..host.len())?;
@@ -125,15 +129,19 @@ impl Routes {
         } else {
             host
         };
-        let below = || match host.split_once('.') {
-            Some(("", _)) | None => None,
-            Some((_, parent)) => self.wildcard.get(parent),
-        };
-        let index = self.named.get(host).or_else(below)?;
+        let index = self.named.get(host).or_else(|| self.below(host))?;
         match index.checked_sub(1) {
             Some(other) => self.others.get(other),
             None => Some(&self.first),
         }
+    }
+
+    /// The site with the longest wildcard that `host` is below.
+    fn below(&self, host: &str) -> Option<&usize> {
+        if self.wildcard.is_empty() || host.starts_with('.') {
+            return None;
+        }
+        host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(host.get(dot + 1..)?))
     }
 }
 
@@ -142,52 +150,51 @@ impl Routes {
 struct SiteRoutes {
     whole: Route,
     /// The most specific first.
-    rules: Vec<(RulePath, Route)>,
+    rules: Vec<(RulePath, RuleRoutes)>,
+}
+
+/// The routes of one rule: for its path to the letter, and for all other ways to write it, where it does not exempt.
+/// An app that tells the two apart has another page there, which nobody meant to leave unprotected.
+#[derive(Debug)]
+struct RuleRoutes {
+    as_written: Route,
+    otherwise: Route,
 }
 
 impl SiteRoutes {
     fn new(base: &Shield, config: &Config, site: &Site, index: usize) -> Result<Self, SettingError> {
         let upstreams = Arc::new(Upstreams::new(&site.upstream));
-        let route = |rule: Option<&Rule>| -> Result<Route, SettingError> {
+        let route = |rule: &Policies| -> Result<Route, SettingError> {
             let shield = Arc::new(shield(base, config, site, rule)?);
             Ok(Route { site: index, shield, upstreams: Arc::clone(&upstreams) })
         };
-        let mut rules = site
-            .rules
-            .iter()
-            .map(|rule| Ok((rule.path.clone(), route(Some(rule))?)))
-            .collect::<Result<Vec<_>, SettingError>>()?;
+        let rule_routes = |rule: &Rule| {
+            let otherwise = route(&rule.shield.clone().without_exemptions())?;
+            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield)?, otherwise }))
+        };
+        let mut rules = site.rules.iter().map(rule_routes).collect::<Result<Vec<_>, SettingError>>()?;
         path::sort(&mut rules);
-        Ok(Self { whole: route(None)?, rules })
+        Ok(Self { whole: route(&Policies::default())?, rules })
     }
 }
 
-/// `base` has the policies for all sites, `global`, in it.
-fn shield(
-    base: &Shield,
-    config: &Config,
-    site: &Site,
-    rule: Option<&Rule>,
-) -> Result<Shield, SettingError> {
+/// `base` has the policies for all sites in it. `rule`: none set where no rule holds.
+fn shield(base: &Shield, config: &Config, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
     let global = &config.shield;
-    let mut shield = base.clone().with(site.shield.clone());
-    if let Some(rule) = rule {
-        let mut policies = rule.shield.clone();
-        let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
-        policies.rate_limit = policies.rate_limit.map(|limits| with_named_limits_of(around, limits));
-        shield = shield.with(policies);
-    }
+    let mut policies = rule.clone();
+    let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
+    policies.rate_limit = policies.rate_limit.map(|limits| with_named_limits_of(around, limits));
     // Sites count apart from each other; what counts in one counts alike on all of its paths.
     let scope = site.hosts.first().map_or("", HostName::as_str);
-    shield = shield.with_rate_limit(|limits| {
+    let shield = base.clone().with(site.shield.clone()).with(policies).with_rate_limit(|limits| {
         let limits = limits.scope(scope);
         if config.exempt_loopback { limits.exempt_loopback() } else { limits }
     });
     if site.hosts.is_empty() {
         return Ok(shield);
     }
-    let set = rule.and_then(|rule| rule.shield.hosts.as_ref()).or(site.shield.hosts.as_ref());
-    Ok(shield.hosts(with_names(set.or(global.hosts.as_ref()), &site.hosts)?))
+    let set = [rule, &site.shield, global].into_iter().find_map(|policies| policies.hosts.as_ref());
+    Ok(shield.hosts(with_names(set, &site.hosts)?))
 }
 
 /// The `hosts` practice as it is set, with a site's names in it.
@@ -233,6 +240,9 @@ mod tests {
 
         [[site]]
         hosts = ["api.shop.example", "XN--BCHER-KVA.example"]
+
+        [[site]]
+        hosts = ["*.api.shop.example"]
     "#;
 
     #[test]
@@ -248,7 +258,8 @@ mod tests {
             ("[2001:DB8::1]", Some(0)),
             ("api.shop.example", Some(1)), // its own name is nearer than the wildcard
             ("xn--bcher-kva.example", Some(1)),
-            ("a.www.shop.example", None), // a wildcard is one label
+            ("a.b.shop.example", Some(0)),
+            ("b.api.shop.example", Some(2)), // of two wildcards the longer
             ("example", None),
             (".shop.example", None),
             ("shop.example..", None),
@@ -260,7 +271,7 @@ mod tests {
             let found = routes.find(host, "/").ok().map(|route| route.site);
             assert_eq!(found, site, "{host}");
         }
-        for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000)] {
+        for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000), "a.".repeat(9_000)] {
             assert!(matches!(routes.find(&host, "/"), Err(Miss::Host(route)) if route.site == 0));
         }
     }
@@ -270,7 +281,8 @@ mod tests {
         let routes = routes(SHOPS);
         for (host, path, csrf, redirects) in [
             ("shop.example", "/", "observe", "off"),
-            ("shop.example", "/API/orders", "off", "off"),
+            ("shop.example", "/api/orders", "off", "off"),
+            ("shop.example", "/API/orders", "observe", "off"), // another page, perhaps
             ("api.shop.example", "/api/orders", "observe", "on"),
         ] {
             let shield = &routes.find(host, path).unwrap().shield;
@@ -297,7 +309,7 @@ mod tests {
         for text in ["", "[[site]]\nupstream = 'http://app'", "[[site]]\nhosts = ['shop.example']"] {
             let routes = routes(text);
             assert_eq!(routes.find("other.example", "/").unwrap().site, 0, "{text}");
-            assert_eq!(routes.fallback().upstreams.len(), text.matches("upstream").count());
+            assert_eq!(routes.fallback().upstreams.target().is_some(), text.contains("upstream"), "{text}");
         }
     }
 }

@@ -104,7 +104,7 @@ impl From<IpAddr> for Client {
 /// `X-Forwarded-For` comes before `Forwarded` where both are there: nearly every proxy writes the first and
 /// lets a visitor's own `Forwarded` through. A proxy that writes `Forwarded` alone must therefore remove
 /// `X-Forwarded-For`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct TrustedProxies(Vec<Network>);
 

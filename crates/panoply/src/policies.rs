@@ -20,6 +20,14 @@ macro_rules! policies {
             )+
         }
 
+        impl Policies {
+            /// The same without what only watches or is off: what is left can protect.
+            #[must_use]
+            pub fn without_exemptions(self) -> Self {
+                Self { $($field: self.$field.filter(|guard| matches!(guard, Guard::On(_))),)+ }
+            }
+        }
+
         /// The guard of every practice.
         #[derive(Clone, Debug)]
         pub(crate) struct Guards {

@@ -114,7 +114,7 @@ fn upstreams(config: &Config, site: &Site, site_place: &Place) -> Result<(), Fau
 fn rules(site: &Site, site_place: &Place) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     for (index, rule) in site.rules.iter().enumerate() {
-        if !seen.insert(&rule.path) {
+        if !seen.insert((rule.path.segments(), rule.path.is_with_all_below())) {
             return Err(Fault::at(
                 site_place.clone().key("rule").item(index).key("path"),
                 format!(

@@ -169,7 +169,7 @@ fn nearest<'w>(name: &str, words: &[&'w str]) -> Option<&'w str> {
         .iter()
         .map(|word| (slips(&name, word), *word))
         .filter(|(slips, word)| *slips <= forgiven && *slips < word.len())
-        .min_by_key(|(slips, _)| *slips)
+        .min_by_key(|(slips, word)| (*slips, !name.starts_with(word)))
         .map(|(_, word)| word)
 }
 
@@ -254,3 +254,39 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("rule", "in a site: `[[site.rule]]`"),
     ("path", "in `[[site.rule]]`"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_word() {
+        let words = ["rate_limit", "csrf", "cert", "key", "https", "http", "state"];
+        for (name, near) in [
+            ("rate_limits", Some("rate_limit")),
+            ("RateLimit", Some("rate_limit")),
+            ("rate-limt", Some("rate_limit")),
+            ("csfr", Some("csrf")),
+            ("crsf", Some("csrf")),
+            ("certs", Some("cert")),
+            ("http2", Some("http")),
+            ("htps", Some("https")),
+            ("store", None), // two slips from `state`
+            ("admin", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, &words), near, "{name}");
+        }
+        assert_eq!(nearest(&"a".repeat(10_000), &words), None);
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        for (from, to, count) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("ab", "ba", 1), ("abc", "axc", 1), ("abc", "ca", 3)]
+        {
+            assert_eq!(slips(from, to), count, "{from} {to}");
+        }
+    }
+}

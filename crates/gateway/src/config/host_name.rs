@@ -2,14 +2,14 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use panoply::SettingError;
+use panoply::{Hosts, SettingError};
 
 use super::text::{Text, deserialize_text, shown};
 
 /// A name that a site is served under: `shop.example`, `*.shop.example`, `localhost`, `192.0.2.1` or `[2001:db8::1]`.
 ///
 /// It is kept in the form in which names are compared: lower-case, without port or trailing dot. A leading `*`
-/// stands for exactly one label, as in a certificate (RFC 6125 §6.4.3).
+/// stands for one label or more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostName(String);
 
@@ -52,10 +52,13 @@ impl FromStr for HostName {
         if text == "*" {
             return Err(SettingError::new(
                 "`*` is no name: a site that answers to any name has no `hosts`",
-                "leave `hosts` out, or write the names; `*.shop.example` is every name one label below",
+                "leave `hosts` out, or write the names; `*.shop.example` is every name below",
             ));
         }
-        canonical(text).map(Self).ok_or_else(|| explained(text))
+        let name = canonical(text).ok_or_else(|| explained(text))?;
+        // The practice has the last word, and has it here, where the place is known.
+        Hosts::named([&name])?;
+        Ok(Self(name))
     }
 }
 

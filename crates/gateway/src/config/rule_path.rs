@@ -7,19 +7,31 @@ use super::text::{Text, deserialize_text, shown};
 
 /// Which paths a rule is for: `/login`, or with `/api/*` everything from `/api` down.
 ///
-/// A request is compared by its percent-decoded path, letters of either case alike, with or without a slash at
-/// the end: as routers of web apps do, and never more strictly than they do, for a rule that protects must not be
-/// passed by writing the path in another way. `/login` is neither `/login/help` nor `/login-help`; `/api/*` is
-/// `/api`, `/api/` and all below, but not `/apiary`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What protects is compared by the percent-decoded path, letters of either case alike, with or without a slash
+/// at the end: as routers of web apps do, and never more strictly than they do, so that it is not passed by
+/// writing the path in another way. What exempts holds for the path [as it is written](Self::is_written_as)
+/// alone. `/login` is neither `/login/help` nor `/login-help`; `/api/*` is `/api`, `/api/` and all below, but not
+/// `/apiary`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulePath {
-    /// Decoded and folded.
+    text: String,
+    /// As a client sends it, without `/*`.
+    sent: String,
     segments: Vec<String>,
     below: bool,
 }
 
 impl RulePath {
-    /// The path's segments, folded as by [`fold`]; none for `/`.
+    /// Whether a request's path is this one to the letter, or for `/api/*` begins so.
+    #[must_use]
+    pub fn is_written_as(&self, path: &str) -> bool {
+        match path.strip_prefix(self.sent.as_str()) {
+            Some(rest) => rest.is_empty() || (self.below && rest.starts_with('/')),
+            None => false,
+        }
+    }
+
+    /// The path's segments, decoded and folded as by [`fold`]; none for `/`.
     pub(crate) fn segments(&self) -> &[String] {
         &self.segments
     }
@@ -32,14 +44,7 @@ impl RulePath {
 
 impl fmt::Display for RulePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for segment in &self.segments {
-            write!(f, "/{segment}")?;
-        }
-        match (self.below, self.segments.is_empty()) {
-            (true, _) => f.write_str("/*"),
-            (false, true) => f.write_str("/"),
-            (false, false) => Ok(()),
-        }
+        f.write_str(&self.text)
     }
 }
 
@@ -92,9 +97,10 @@ impl FromStr for RulePath {
                 "write it as `/api/*`",
             ));
         }
+        let (text, sent) = (text.to_owned(), encoded(text.strip_suffix("/*").unwrap_or(text)));
         let path = if below { path } else { path.strip_suffix('/').unwrap_or(path) };
         if path.is_empty() {
-            return Ok(Self { segments: Vec::new(), below });
+            return Ok(Self { text, sent, segments: Vec::new(), below });
         }
         if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(SettingError::new(
@@ -102,7 +108,7 @@ impl FromStr for RulePath {
                 "write it as `/admin/login`",
             ));
         }
-        Ok(Self { segments: path.split('/').map(fold).collect(), below })
+        Ok(Self { text, sent, segments: path.split('/').map(fold).collect(), below })
     }
 }
 
@@ -114,26 +120,62 @@ pub(crate) fn fold(segment: &str) -> String {
     segment.chars().flat_map(|c| if c == 'ſ' { 's' } else { c }.to_lowercase()).collect()
 }
 
+/// A path as clients send it: all that RFC 3986 §3.3 does not let stand is percent-encoded.
+fn encoded(path: &str) -> String {
+    path.bytes().fold(String::new(), |mut sent, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            sent.push(char::from(byte));
+        } else {
+            sent.push_str(&format!("%{byte:02X}"));
+        }
+        sent
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_path_prints_as_it_is_compared() {
-        for (text, printed) in [
-            ("/", "/"),
-            ("/*", "/*"),
-            ("/login", "/login"),
-            ("/Login/", "/login"),
-            ("/api/*", "/api/*"),
-            ("/API/v1", "/api/v1"),
-            ("/über uns", "/über uns"),
-            ("/ÜBER", "/über"),
-            ("/Kaſſe", "/kasse"),
+    fn a_path_is_compared_folded() {
+        for (text, segments, below) in [
+            ("/", &[][..], false),
+            ("/*", &[], true),
+            ("/login", &["login"], false),
+            ("/Login/", &["login"], false),
+            ("/api/*", &["api"], true),
+            ("/API/v1", &["api", "v1"], false),
+            ("/über uns", &["über uns"], false),
+            ("/ÜBER", &["über"], false),
+            ("/Kaſſe", &["kasse"], false),
         ] {
             let path = text.parse::<RulePath>().unwrap();
-            assert_eq!(path.to_string(), printed, "{text}");
-            assert_eq!(printed.parse(), Ok(path), "{text}");
+            assert_eq!(path.segments(), segments, "{text}");
+            assert_eq!(path.is_with_all_below(), below, "{text}");
+            assert_eq!(path.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_exemption_holds_to_the_letter() {
+        for (rule, path, is) in [
+            ("/hook", "/hook", true),
+            ("/hook", "/hook/", false),
+            ("/hook", "/Hook", false),
+            ("/hook", "/%68ook", false),
+            ("/Hook", "/Hook", true),
+            ("/hook/", "/hook/", true),
+            ("/hook/*", "/hook", true),
+            ("/hook/*", "/hook/a/B", true),
+            ("/hook/*", "/hooks", false),
+            ("/hook/*", "/Hook/a", false),
+            ("/a ü", "/a%20%C3%BC", true),
+            ("/a ü", "/a%20%c3%bc", false),
+            ("/", "/", true),
+            ("/*", "/", true),
+            ("/*", "/x", true),
+        ] {
+            assert_eq!(rule.parse::<RulePath>().unwrap().is_written_as(path), is, "{rule} {path}");
         }
     }
 
