@@ -15,7 +15,7 @@ use crate::{Client, Rate};
 /// There are 2^17 words (1 MiB) for clients. One is taken from its owner only when the debt is paid and says
 /// nothing any more, so nobody who is blocked is ever set free by others. At the default rate a request owes
 /// 10 ms, and the words hold out up to some ten million clients a second; with `5/min` it owes 12 s, and they
-/// hold out up to some 100,000 clients in that time. Beyond that, a client that is new and finds no word
+/// hold out up to some 60,000 clients in that time. Beyond that, a client that is new and finds no word
 /// shares one (128 KiB are for these) with its neighbourhood, IPv4's /24 and IPv6's /48: under an attack by
 /// millions of addresses newcomers may be refused too early, and nobody is let in too often.
 ///
@@ -42,6 +42,11 @@ impl Key {
 
     pub(crate) fn of(scope: u64, client: &Client) -> Self {
         Self::new(scope, client.key(), client.network())
+    }
+
+    /// Another debt of the same client, beside this one.
+    pub(crate) const fn aside(self) -> Self {
+        Self { scope: !self.scope, ..self }
     }
 }
 

@@ -40,6 +40,9 @@ impl Rate {
     /// 100 a second and 2,000 at once.
     pub(crate) const FLOOD: Self = Self { count: 100, unit: Unit::Second, burst: 2000 };
 
+    /// Once a minute.
+    pub(crate) const MINUTELY: Self = Self { count: 1, unit: Unit::Minute, burst: 1 };
+
     /// Once a day.
     pub(crate) const DAILY: Self = Self { count: 1, unit: Unit::Day, burst: 1 };
 

@@ -320,8 +320,12 @@ mod tests {
             sleep(Duration::from_secs(60)).await; // asked, then went away
             assert!(poll(body.as_mut()).is_pending());
         }
+        sender.send(Ok(1)).unwrap();
+        sleep(Duration::from_secs(60)).await; // and was away when it came
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(poll(body.as_mut()).is_pending());
         let error = body.frame().await.unwrap().unwrap_err();
-        assert!(error.is::<TooSlow>(), "and now it reads");
+        assert!(error.is::<TooSlow>(), "now it reads");
     }
 
     fn poll(body: Pin<&mut RequestBody<Peer>>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {

@@ -6,7 +6,8 @@
 //! answers.
 //!
 //! **Leaves** the time before a request's head is complete, which is the server's; a reader who is slow to
-//! take the answer; what a body of legal size unpacks to.
+//! take the answer; what a body of legal size unpacks to. Where it only observes, it judges what a request says
+//! of itself, and measures no body.
 //!
 //! **Defaults** 16 KiB of head and 8 KiB of URI, as much as Node and nginx read; 100 headers, of which
 //! browsers send some 20; 10 MiB of body, more than any form and any photograph. In front of an app that

@@ -12,8 +12,8 @@
 //! address, is no flood; a script that asks for 10,000 a second is, after a quarter of a second. CORS
 //! preflights are the browser's own, so they do not count with the requests, but by themselves at the same
 //! rate. A name that is not served costs ten requests (see [`hosts`](crate::practices::hosts)). Behind a proxy
-//! that nobody declared one address is everybody's: there, and where the server tells no address, this
-//! practice only observes.
+//! that nobody declared, or that names no visitor, one address is everybody's: there, and where the server
+//! tells no address, this practice only observes.
 //!
 //! ```
 //! use axum::{Router, body::Body, extract::Request, routing::get};
@@ -115,23 +115,27 @@ impl RateLimit {
             return Ok(());
         }
         if visit.client.is_unknown() {
-            warn_of_no_address(world);
+            warn_of_no_address(visit, world);
         }
-        let charge = |name, rate, cost| {
+        let charge = |name, rate| {
             let scope = buckets::scope((self.scope, state, name, rate));
-            world.buckets.charge(Key::of(scope, &visit.client), rate, cost, world.now()).map_err(
-                |Wait(wait)| {
-                    let rejection = refusal(name, rate, wait);
-                    if visit.client.stands_for_one() { rejection } else { rejection.only_observed() }
-                },
-            )
+            let key = Key::of(scope, &visit.client);
+            match world.buckets.charge(key, rate, 1, world.now()) {
+                Ok(_) => Ok(()),
+                Err(Wait(wait)) if visit.client.stands_for_one() => Err(refusal(name, rate, wait)),
+                // That one address for everybody asks often is news once a minute, not with each request.
+                Err(_) if world.buckets.charge(key.aside(), Rate::MINUTELY, 1, world.now()).is_err() => {
+                    Ok(())
+                }
+                Err(Wait(wait)) => Err(refusal(name, rate, wait).only_observed()),
+            }
         };
         if is_preflight(request) {
-            return charge("preflight", self.rate, 1).map(drop);
+            return charge("preflight", self.rate);
         }
-        charge(DEFAULT, self.rate, 1)?;
+        charge(DEFAULT, self.rate)?;
         for (name, &rate) in &self.limits {
-            charge(name, rate, 1)?;
+            charge(name, rate)?;
         }
         Ok(())
     }
@@ -226,13 +230,21 @@ fn header(name: &str, parameters: std::fmt::Arguments<'_>) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"default\""))
 }
 
-fn warn_of_no_address(world: &World) {
+fn warn_of_no_address(visit: &Visit, world: &World) {
     let key = Key::new(buckets::scope("unknown client"), 0, 0);
-    if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_ok() {
+    if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_err() {
+        return;
+    }
+    if visit.connection.peer.is_none() {
         tracing::warn!(
             "a visitor's address is not known, so rate_limit only observes: serve with \
-             into_make_service_with_connect_info::<SocketAddr>(), or give each request a Connection; \
-             behind a proxy, have it name the visitor"
+             into_make_service_with_connect_info::<SocketAddr>(), or give each request a Connection"
+        );
+    } else {
+        let ip = visit.client.ip();
+        tracing::warn!(
+            "the trusted proxy {ip} names no visitor, so rate_limit only observes: have it send \
+             X-Forwarded-For (its own health checks need none)"
         );
     }
 }

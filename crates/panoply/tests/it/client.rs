@@ -1,5 +1,7 @@
 //! Who asks, as the app and the log see it.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -107,6 +109,17 @@ async fn where_nobody_says_who_asks_nobody_is_blocked() {
         assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 200);
     }
     assert_eq!(lines.with("address is not known"), 1);
+    // The first passes, the second is news, and the third is not.
+    assert_eq!(lines.with("would refuse"), 1);
+
+    let proxies = TrustedProxies::new(["10.0.0.1"]).unwrap();
+    let app = self::app(
+        Shield::bare().rate_limit(RateLimit::of("1/day".parse().unwrap())).trusted_proxies(proxies),
+    );
+    for _ in 0..3 {
+        assert_eq!(app.clone().oneshot(from([10, 0, 0, 1], &[])).await.unwrap().status(), 200);
+    }
+    assert_eq!(lines.with("the trusted proxy 10.0.0.1 names no visitor"), 1);
 }
 
 /// The messages of all events.

@@ -1,5 +1,7 @@
 //! How large and how slow a request may be.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -10,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::extract::rejection::BytesRejection;
+use axum::http::request::Builder;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use http_body::Frame;
@@ -59,7 +62,7 @@ fn streamed(every: Duration, frames: usize, bytes: usize) -> Body {
     Body::new(Peer(receiver))
 }
 
-async fn ask(app: Router, request: axum::http::request::Builder, body: Body) -> u16 {
+async fn ask(app: Router, request: Builder, body: Body) -> u16 {
     app.oneshot(request.body(body).unwrap()).await.unwrap().status().as_u16()
 }
 
