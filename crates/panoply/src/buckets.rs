@@ -61,7 +61,7 @@ pub(crate) fn scope(of: impl Hash) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Remaining(pub(crate) u64);
 
-/// How long until what was refused would pass; never, where that is [`Duration::MAX`].
+/// How long until what was refused would pass; years, where it is more than the burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Duration);
 
@@ -182,7 +182,7 @@ fn owe(debt: u64, rate: Rate, cost: u32, now: u64) -> Result<(u64, Remaining), W
     let (each, most) = (rate.ticks(), rate.burst_ticks());
     let cost = each.saturating_mul(u64::from(cost));
     if cost > most {
-        return Err(Wait(Duration::MAX));
+        return Err(Wait(duration(DEBT)));
     }
     let after = debt.max(now).saturating_add(cost);
     let latest = now.saturating_add(most);
@@ -255,7 +255,7 @@ mod tests {
             (Duration::from_millis(10_500), 1, Err(Wait(Duration::from_millis(500)))),
             (second(11), 1, Ok(Remaining(0))),
             (second(9), 1, Err(Wait(second(3)))), // another thread's clock is a little behind
-            (second(100), 4, Err(Wait(Duration::MAX))),
+            (second(100), 4, Err(Wait(duration(DEBT)))),
             (second(100), 3, Ok(Remaining(0))),
         ] {
             assert_eq!(buckets.charge(v4(1), rate, cost, now), verdict, "{now:?} {cost}");

@@ -29,8 +29,6 @@ pin_project! {
         body: B,
         // None of them: the body is passed on as it is.
         limits: Option<Measure>,
-        #[pin]
-        alarm: Option<Sleep>,
     }
 }
 
@@ -55,18 +53,28 @@ struct Measure {
     patience: Duration,
     /// Since when we wait; `None` while the app does not read or the peer keeps up.
     waiting: Option<Instant>,
+    /// Set when we wait for the first time. Boxed, so that the body need not be pinned for it.
+    alarm: Option<Pin<Box<Sleep>>>,
     cut: Cut,
     has_failed: bool,
 }
 
 impl<B> RequestBody<B> {
     pub(crate) fn unlimited(body: B) -> Self {
-        Self { body, limits: None, alarm: None }
+        Self { body, limits: None }
     }
 
     pub(crate) fn limited(body: B, most: Option<u64>, pace: Pace, cut: Cut) -> Self {
-        let limits = Measure { left: most, pace, patience: pace.idle, waiting: None, cut, has_failed: false };
-        Self { body, limits: Some(limits), alarm: None }
+        let limits = Measure {
+            left: most,
+            pace,
+            patience: pace.idle,
+            waiting: None,
+            alarm: None,
+            cut,
+            has_failed: false,
+        };
+        Self { body, limits: Some(limits) }
     }
 }
 
@@ -84,7 +92,7 @@ where
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let mut this = self.project();
+        let this = self.project();
         let Some(limits) = this.limits else {
             return this.body.poll_frame(context).map_err(Into::into);
         };
@@ -92,11 +100,11 @@ where
             return Poll::Ready(Some(Err("the body was cut short".into())));
         }
         let frame = match this.body.poll_frame(context) {
-            // Without tokio there is no timer, and no pace is kept.
+            // Without tokio there is no timer, and no pace is kept; with it the timer must be enabled.
             Poll::Pending if Handle::try_current().is_err() => return Poll::Pending,
-            Poll::Pending => match poll_patience(limits, this.alarm.as_mut(), context) {
+            Poll::Pending => match limits.poll_patience(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(too_slow) => Err(limits.cut.short(Short::TooSlow, too_slow)),
+                Poll::Ready(too_slow) => Err(limits.cut.short(Short::TooSlow, too_slow.into())),
             },
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Err(error))) => Err(error.into()),
@@ -137,42 +145,32 @@ impl Measure {
         }
         Ok(())
     }
-}
 
-/// Ready when the peer kept us waiting for too long.
-///
-/// The alarm is set late and moved lazily: only when it rings does it learn that bytes came in between. One
-/// that is noticed late says that the app was away, not that the peer was slow, and starts anew.
-fn poll_patience(
-    limits: &mut Measure,
-    mut alarm: Pin<&mut Option<Sleep>>,
-    context: &mut Context<'_>,
-) -> Poll<BoxError> {
-    let now = now();
-    let since = *limits.waiting.get_or_insert(now);
-    let mut deadline = since + limits.patience;
-    if now > deadline + NOTICED_AT_ONCE {
-        limits.waiting = Some(now);
-        limits.patience = limits.pace.idle;
-        deadline = now + limits.patience;
-    }
-    if now >= deadline {
-        return Poll::Ready(TooSlow.into());
-    }
-    if alarm.is_none() {
-        alarm.set(Some(sleep_until(deadline)));
-    }
-    let Some(mut alarm) = alarm.as_pin_mut() else { return Poll::Pending };
-    if alarm.deadline() > deadline {
-        alarm.as_mut().reset(deadline);
-    }
-    while alarm.as_mut().poll(context).is_ready() {
-        if self::now() >= deadline {
-            return Poll::Ready(TooSlow.into());
+    /// Ready when the peer kept us waiting for too long.
+    ///
+    /// The alarm is set late and moved lazily: only when it rings does it learn that bytes came in between.
+    /// One that is noticed late says that the app was away, not that the peer was slow, and starts anew.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<TooSlow> {
+        let now = now();
+        let since = *self.waiting.get_or_insert(now);
+        let mut deadline = since + self.patience;
+        if now > deadline + NOTICED_AT_ONCE {
+            self.waiting = Some(now);
+            self.patience = self.pace.idle;
+            deadline = now + self.patience;
         }
-        alarm.as_mut().reset(deadline);
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(TooSlow);
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
-    Poll::Pending
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: it must be the clock of the timer that it sets")]

@@ -61,6 +61,8 @@ async fn only_the_names_of_the_list_are_served() {
         (VISITOR, h10, "/health", &[], 200),
         (VISITOR, h2, "https://shop.example/", &[], 200),
         (VISITOR, h2, "https://shop.example/", &["Shop.Example"], 200),
+        (VISITOR, h2, "http://shop.example/", &["shop.example:80"], 200),
+        (VISITOR, h2, "http://shop.example/", &["shop.example:81"], 400),
         (VISITOR, h2, "https://shop.example/", &["evil.example"], 400),
         (VISITOR, h2, "https://evil.example/", &[], 421),
         (LOCAL, h11, "/", &["localhost:3000"], 200),
