@@ -46,9 +46,9 @@ pub(crate) struct Pace {
 
 #[derive(Debug)]
 struct Measure {
-    /// How many bytes may still come; `None`: as many as there are.
+    /// How many bytes may still come.
     left: Option<u64>,
-    pace: Pace,
+    pace: Option<Pace>,
     /// How long we are still ready to wait.
     patience: Duration,
     /// Since when we wait; `None` while the app does not read or the peer keeps up.
@@ -64,11 +64,12 @@ impl<B> RequestBody<B> {
         Self { body, limits: None }
     }
 
-    pub(crate) fn limited(body: B, most: Option<u64>, pace: Pace, cut: Cut) -> Self {
+    /// `most`: how many bytes; `None`: as many as there are. `pace`: how fast; `None`: as slow as it likes.
+    pub(crate) fn limited(body: B, most: Option<u64>, pace: Option<Pace>, cut: Cut) -> Self {
         let limits = Measure {
             left: most,
             pace,
-            patience: pace.idle,
+            patience: pace.map_or(Duration::ZERO, |pace| pace.idle),
             waiting: None,
             alarm: None,
             cut,
@@ -100,8 +101,6 @@ where
             return Poll::Ready(Some(Err("the body was cut short".into())));
         }
         let frame = match this.body.poll_frame(context) {
-            // Without tokio there is no timer, and no pace is kept; with it the timer must be enabled.
-            Poll::Pending if Handle::try_current().is_err() => return Poll::Pending,
             Poll::Pending => match limits.poll_patience(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(too_slow) => Err(limits.cut.short(Short::TooSlow, too_slow.into())),
@@ -129,13 +128,13 @@ where
 impl Measure {
     /// Takes `bytes` off what may come, and gives the time back that they are worth.
     fn arrived(&mut self, bytes: u64) -> Result<(), BoxError> {
-        if let Some(since) = self.waiting.take() {
+        if let (Some(pace), Some(since)) = (self.pace, self.waiting.take()) {
             let waited = now().saturating_duration_since(since);
             if waited <= self.patience + NOTICED_AT_ONCE {
                 self.patience = self.patience.saturating_sub(waited);
             }
-            let worth = Duration::from_millis(bytes.saturating_mul(1000) / self.pace.bytes_a_second.max(1));
-            self.patience = self.patience.saturating_add(worth).min(self.pace.idle);
+            let worth = Duration::from_millis(bytes.saturating_mul(1000) / pace.bytes_a_second.max(1));
+            self.patience = self.patience.saturating_add(worth).min(pace.idle);
         }
         if let Some(left) = &mut self.left {
             match left.checked_sub(bytes) {
@@ -151,12 +150,17 @@ impl Measure {
     /// The alarm is set late and moved lazily: only when it rings does it learn that bytes came in between.
     /// One that is noticed late says that the app was away, not that the peer was slow, and starts anew.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<TooSlow> {
+        let Some(pace) = self.pace else { return Poll::Pending };
+        // Without tokio there is no timer, and no pace is kept; with it the timer must be enabled.
+        if Handle::try_current().is_err() {
+            return Poll::Pending;
+        }
         let now = now();
         let since = *self.waiting.get_or_insert(now);
         let mut deadline = since + self.patience;
         if now > deadline + NOTICED_AT_ONCE {
             self.waiting = Some(now);
-            self.patience = self.pace.idle;
+            self.patience = pace.idle;
             deadline = now + self.patience;
         }
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -239,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace { idle: Duration::from_secs(30), bytes_a_second: 500 };
+    const PACE: Option<Pace> = Some(Pace { idle: Duration::from_secs(30), bytes_a_second: 500 });
 
     /// A body of so many bytes a frame, or an error.
     struct Peer(mpsc::UnboundedReceiver<Result<usize, &'static str>>);

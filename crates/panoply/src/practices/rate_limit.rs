@@ -8,8 +8,8 @@
 //! **Leaves** floods by many clients, which take a network to stop, and requests that are few and dear: give
 //! these a named limit of their own.
 //!
-//! **Defaults** 100 a second, 2,000 at once. A page that loads 200 parts at once, in ten tabs, behind an office's one
-//! address, is no flood; a script that asks for 10,000 a second is, after a quarter of a second. CORS
+//! **Defaults** 100 a second, 2,000 at once. A page of 200 parts in ten tabs, or in ten browsers behind an
+//! office's one address, is no flood; a script that asks 10,000 times a second is, after a fifth of one. CORS
 //! preflights are the browser's own, so they do not count with the requests, but by themselves at the same
 //! rate. A name that is not served costs ten requests (see [`hosts`](crate::practices::hosts)). Behind a proxy
 //! that nobody declared, or that names no visitor, one address is everybody's: there, and where the server
@@ -72,8 +72,8 @@ impl RateLimit {
     /// A limit beside the rate; a request must pass them all. `name` is shown to clients.
     ///
     /// # Errors
-    /// When `name` is not of lower-case letters, digits, `-` and `_`, or is `default`, the name of the rate
-    /// itself.
+    /// When `name` is not of lower-case letters, digits, `-` and `_`, or is `default` or `preflight`, which are
+    /// the names of the rate itself.
     pub fn limit(mut self, name: &str, rate: Rate) -> Result<Self, SettingError> {
         self.limits.insert(limit_name(name)?, rate);
         Ok(self)
@@ -131,7 +131,7 @@ impl RateLimit {
             }
         };
         if is_preflight(request) {
-            return charge("preflight", self.rate);
+            return charge(PREFLIGHT, self.rate);
         }
         charge(DEFAULT, self.rate)?;
         for (name, &rate) in &self.limits {
@@ -140,12 +140,13 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Takes what a refused request cost beyond the refusal, as far as the client has it.
+    /// Counts a request that another practice refused as `cost` requests, or, where fewer are left, as one.
     pub(crate) fn fine(&self, visit: &Visit, world: &World, cost: u32, state: &'static str) {
         if !self.exempts(visit) {
             let scope = buckets::scope((self.scope, state, DEFAULT, self.rate));
             let key = Key::of(scope, &visit.client);
-            let _ = world.buckets.charge(key, self.rate, cost.min(self.rate.burst()), world.now());
+            let charge = |cost| world.buckets.charge(key, self.rate, cost, world.now());
+            let _ = charge(cost).or_else(|_| charge(1));
         }
     }
 
@@ -198,10 +199,10 @@ fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
 fn limit_name(name: &str) -> Result<String, SettingError> {
     let is_plain =
         name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
-    if name == DEFAULT || name.is_empty() || name.len() > 64 || !is_plain {
+    if matches!(name, DEFAULT | PREFLIGHT | "") || name.len() > 64 || !is_plain {
         return Err(SettingError::new(
             format!("`{name}` is no name for a limit"),
-            "write lower-case letters, digits, `-` and `_`, at most 64, and not `default`, which is the rate",
+            "write lower-case letters, digits, `-` and `_`, at most 64, and neither `default` nor `preflight`",
         ));
     }
     Ok(name.to_owned())
@@ -249,8 +250,11 @@ fn warn_of_no_address(visit: &Visit, world: &World) {
     }
 }
 
-/// The name of the rate itself.
+/// The rate itself, as clients see its name.
 const DEFAULT: &str = "default";
+
+/// The same rate, once more for preflights.
+const PREFLIGHT: &str = "preflight";
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -284,7 +288,7 @@ mod tests {
     fn what_cannot_be_says_what_to_write() {
         for (toml, hint) in [
             ("rate_limit = \"300/m\"", "hint: write a rate such as `300/min`"),
-            ("rate_limit.limits.default = \"3/s\"", "not `default`"),
+            ("rate_limit.limits.default = \"3/s\"", "neither `default`"),
             ("rate_limit.limits.\"a\\\"b\" = \"3/s\"", "lower-case letters"),
             ("rate_limit.exempt = [\"0.0.0.0/0\"]", "hint: write the addresses"),
             ("rate_limit.burst = 3", "unknown field `burst`"),

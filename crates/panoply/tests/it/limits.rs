@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::extract::rejection::BytesRejection;
+use axum::http::Version;
 use axum::http::request::Builder;
 use axum::response::IntoResponse;
 use axum::routing::post;
@@ -132,6 +133,20 @@ async fn a_body_that_keeps_us_waiting_is_408_and_one_that_is_slow_but_steady_is_
         let start = now();
         assert_eq!(ask(app, Request::post("/"), streamed(every, frames, bytes)).await, status, "{name}");
         assert!(status == 200 || start.elapsed() < 32 * second, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_stream_may_rest() {
+    for (version, kind, status) in [
+        (Version::HTTP_2, "application/grpc+proto", 200),
+        (Version::HTTP_2, "text/plain", 408),
+        (Version::HTTP_11, "application/grpc", 408), // there is none over HTTP/1.1
+    ] {
+        let (app, _) = app(Limits::default());
+        let request = Request::post("/").version(version).header("content-type", kind);
+        let body = streamed(Duration::from_secs(3600), 2, 1);
+        assert_eq!(ask(app, request, body).await, status, "{version:?} {kind}");
     }
 }
 
