@@ -1,5 +1,3 @@
-//! Each practice through the tower layer, by the public interface alone.
-
 mod client;
 mod hosts;
 mod limits;
