@@ -1,7 +1,5 @@
 //! Who asks, as the app and the log see it.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Which names are served.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
-
 use std::net::SocketAddr;
 
 use axum::Router;

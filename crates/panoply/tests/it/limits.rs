@@ -1,7 +1,5 @@
 //! How large and how slow a request may be.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
-
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,5 @@
 //! How often a client may ask.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
