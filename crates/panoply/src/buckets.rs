@@ -15,7 +15,7 @@ use crate::{Client, Rate};
 /// There are 2^17 words (1 MiB) for clients. One is taken from its owner only when the debt is paid and says
 /// nothing any more, so nobody who is blocked is ever set free by others. At the default rate a request owes
 /// 10 ms, and the words hold out up to some ten million clients a second; with `5/min` it owes 12 s, and they
-/// hold out up to some 100,000 clients in that time. Beyond that, a client that is new and finds no word
+/// hold out up to some 60,000 clients in that time. Beyond that, a client that is new and finds no word
 /// shares one (128 KiB are for these) with its neighbourhood, IPv4's /24 and IPv6's /48: under an attack by
 /// millions of addresses newcomers may be refused too early, and nobody is let in too often.
 ///
@@ -43,6 +43,11 @@ impl Key {
     pub(crate) fn of(scope: u64, client: &Client) -> Self {
         Self::new(scope, client.key(), client.network())
     }
+
+    /// Another debt of the same client, beside this one.
+    pub(crate) const fn aside(self) -> Self {
+        Self { scope: !self.scope, ..self }
+    }
 }
 
 /// The name of a rule as a number; the same in every process of one build.
@@ -56,7 +61,7 @@ pub(crate) fn scope(of: impl Hash) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Remaining(pub(crate) u64);
 
-/// How long until what was refused would pass; never, where that is [`Duration::MAX`].
+/// How long until what was refused would pass; years, where it is more than the burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Duration);
 
@@ -177,7 +182,7 @@ fn owe(debt: u64, rate: Rate, cost: u32, now: u64) -> Result<(u64, Remaining), W
     let (each, most) = (rate.ticks(), rate.burst_ticks());
     let cost = each.saturating_mul(u64::from(cost));
     if cost > most {
-        return Err(Wait(Duration::MAX));
+        return Err(Wait(duration(DEBT)));
     }
     let after = debt.max(now).saturating_add(cost);
     let latest = now.saturating_add(most);
@@ -250,7 +255,7 @@ mod tests {
             (Duration::from_millis(10_500), 1, Err(Wait(Duration::from_millis(500)))),
             (second(11), 1, Ok(Remaining(0))),
             (second(9), 1, Err(Wait(second(3)))), // another thread's clock is a little behind
-            (second(100), 4, Err(Wait(Duration::MAX))),
+            (second(100), 4, Err(Wait(duration(DEBT)))),
             (second(100), 3, Ok(Remaining(0))),
         ] {
             assert_eq!(buckets.charge(v4(1), rate, cost, now), verdict, "{now:?} {cost}");

@@ -24,7 +24,7 @@ enum Standing {
     One,
     /// It is that of a proxy which nobody declared: many visitors.
     UndeclaredProxy,
-    /// Nobody said who asks: all visitors.
+    /// Nobody said who asks, neither the server nor a trusted proxy: all visitors.
     Unknown,
 }
 
@@ -38,11 +38,11 @@ impl Client {
     /// Whether it is this machine itself.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.standing == Standing::One && self.ip.is_loopback()
+        self.standing != Standing::UndeclaredProxy && self.ip.is_loopback()
     }
 
-    /// Whether the address is one visitor's, or one household's, so that it may be blocked: that of an
-    /// undeclared proxy is everybody's.
+    /// Whether the address is one visitor's, or one household's, so that it may be blocked: a proxy's is
+    /// everybody's.
     #[must_use]
     pub fn stands_for_one(&self) -> bool {
         self.standing == Standing::One
@@ -97,9 +97,9 @@ impl From<IpAddr> for Client {
 /// The proxies whose word on the visitor's address and scheme is taken.
 ///
 /// The address is looked for from the right, hop by hop, for as long as the hop is a trusted proxy; the first
-/// other one is the visitor. What stands further left the visitor may have written and is never read. A hop
-/// that cannot be read, or is hidden, ends the way at the last proxy, and the visitor is unknown. At most 32
-/// hops are looked at.
+/// other one is the visitor. What stands further left the visitor may have written and is never read. Where
+/// the nearest proxy names nobody, or a hop cannot be read or is hidden, the way ends at the last proxy, and
+/// the visitor is unknown. At most 32 hops are looked at.
 ///
 /// `X-Forwarded-For` comes before `Forwarded` where both are there: nearly every proxy writes the first and
 /// lets a visitor's own `Forwarded` through. A proxy that writes `Forwarded` alone must therefore remove
@@ -159,6 +159,9 @@ fn walk(
         if !proxies.trust(client.ip) {
             break;
         }
+    }
+    if count == 0 {
+        client.standing = Standing::Unknown;
     }
     (client, proto, count)
 }
@@ -227,7 +230,7 @@ mod tests {
             ("192.0.2.1", &[][..], "192.0.2.1", true),
             ("192.0.2.1", &[(XFF, "1.1.1.1")], "192.0.2.1", true), // a stranger's word is nothing
             ("::ffff:192.0.2.1", &[], "192.0.2.1", true),
-            ("10.0.0.1", &[], "10.0.0.1", true), // the proxy's own health check
+            ("10.0.0.1", &[], "10.0.0.1", false), // its own health check, or everybody
             ("10.0.0.1", &[(XFF, "192.0.2.1")], "192.0.2.1", true),
             ("::ffff:10.0.0.1", &[(XFF, "192.0.2.1")], "192.0.2.1", true),
             ("10.0.0.1", &[(XFF, "6.6.6.6, 192.0.2.1")], "192.0.2.1", true), // leftmost spoof
@@ -239,7 +242,7 @@ mod tests {
             ("10.0.0.1", &[(XFF, "[2001:db8::1]:8080")], "2001:db8::1", true),
             ("10.0.0.1", &[(XFF, "unknown")], "10.0.0.1", false),
             ("10.0.0.1", &[(XFF, "192.0.2.1, bogus, 10.0.0.2")], "10.0.0.2", false),
-            ("10.0.0.1", &[(XFF, "")], "10.0.0.1", true),
+            ("10.0.0.1", &[(XFF, "")], "10.0.0.1", false),
             ("10.0.0.1", &[(FWD, "for=6.6.6.6, for=192.0.2.1")], "192.0.2.1", true),
             ("10.0.0.1", &[(FWD, "for=\"[2001:db8::9]\", for=\"[2001:db8:1::2]:1\"")], "2001:db8::9", true),
             ("10.0.0.1", &[(FWD, "for=192.0.2.1, for=_hidden")], "10.0.0.1", false),

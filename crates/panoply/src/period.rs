@@ -32,10 +32,10 @@ impl FromStr for Period {
         let unit = UNITS.iter().find(|(unit, _)| *unit == name.trim_start());
         match (number.parse::<u32>(), unit) {
             // The longest, 2^32 days, is 2^59 milliseconds.
-            (Ok(number), Some((_, unit))) => Ok(Self(Duration::from_millis(u64::from(number) * unit))),
+            (Ok(number @ 1..), Some((_, unit))) => Ok(Self(Duration::from_millis(u64::from(number) * unit))),
             _ => Err(SettingError::new(
                 format!("`{text}` is no length of time"),
-                "write a whole number and ms, s, min, h or day, such as `30s`",
+                "write a whole number from 1 and ms, s, min, h or day, such as `30s`",
             )),
         }
     }
@@ -76,12 +76,11 @@ mod tests {
             ("90s", "90s"),
             ("60s", "1min"),
             ("24h", "1day"),
-            ("0s", "0ms"),
             ("4294967295day", "4294967295day"),
         ] {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), printed);
         }
-        for text in ["", "30", "s", "-1s", "1.5s", "30 seconds", "4294967296s", "30S"] {
+        for text in ["", "0s", "30", "s", "-1s", "1.5s", "30 seconds", "4294967296s", "30S"] {
             let error = text.parse::<Period>().unwrap_err();
             assert!(error.hint().contains("`30s`"), "{text}");
         }
@@ -89,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_back(number in any::<u32>(), unit in 0_usize..5) {
+        fn what_is_printed_is_read_back(number in 1..=u32::MAX, unit in 0_usize..5) {
             let period: Period = format!("{number}{}", UNITS[unit].0).parse().unwrap();
             prop_assert_eq!(period.to_string().parse(), Ok(period));
         }

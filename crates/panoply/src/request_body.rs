@@ -29,8 +29,6 @@ pin_project! {
         body: B,
         // None of them: the body is passed on as it is.
         limits: Option<Measure>,
-        #[pin]
-        alarm: Option<Sleep>,
     }
 }
 
@@ -48,25 +46,36 @@ pub(crate) struct Pace {
 
 #[derive(Debug)]
 struct Measure {
-    /// How many bytes may still come; `None`: as many as there are.
+    /// How many bytes may still come.
     left: Option<u64>,
-    pace: Pace,
+    pace: Option<Pace>,
     /// How long we are still ready to wait.
     patience: Duration,
     /// Since when we wait; `None` while the app does not read or the peer keeps up.
     waiting: Option<Instant>,
+    /// Set when we wait for the first time. Boxed, so that the body need not be pinned for it.
+    alarm: Option<Pin<Box<Sleep>>>,
     cut: Cut,
     has_failed: bool,
 }
 
 impl<B> RequestBody<B> {
     pub(crate) fn unlimited(body: B) -> Self {
-        Self { body, limits: None, alarm: None }
+        Self { body, limits: None }
     }
 
-    pub(crate) fn limited(body: B, most: Option<u64>, pace: Pace, cut: Cut) -> Self {
-        let limits = Measure { left: most, pace, patience: pace.idle, waiting: None, cut, has_failed: false };
-        Self { body, limits: Some(limits), alarm: None }
+    /// `most`: how many bytes; `None`: as many as there are. `pace`: how fast; `None`: as slow as it likes.
+    pub(crate) fn limited(body: B, most: Option<u64>, pace: Option<Pace>, cut: Cut) -> Self {
+        let limits = Measure {
+            left: most,
+            pace,
+            patience: pace.map_or(Duration::ZERO, |pace| pace.idle),
+            waiting: None,
+            alarm: None,
+            cut,
+            has_failed: false,
+        };
+        Self { body, limits: Some(limits) }
     }
 }
 
@@ -84,7 +93,7 @@ where
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let mut this = self.project();
+        let this = self.project();
         let Some(limits) = this.limits else {
             return this.body.poll_frame(context).map_err(Into::into);
         };
@@ -92,11 +101,9 @@ where
             return Poll::Ready(Some(Err("the body was cut short".into())));
         }
         let frame = match this.body.poll_frame(context) {
-            // Without tokio there is no timer, and no pace is kept.
-            Poll::Pending if Handle::try_current().is_err() => return Poll::Pending,
-            Poll::Pending => match poll_patience(limits, this.alarm.as_mut(), context) {
+            Poll::Pending => match limits.poll_patience(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(too_slow) => Err(limits.cut.short(Short::TooSlow, too_slow)),
+                Poll::Ready(too_slow) => Err(limits.cut.short(Short::TooSlow, too_slow.into())),
             },
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Err(error))) => Err(error.into()),
@@ -121,13 +128,13 @@ where
 impl Measure {
     /// Takes `bytes` off what may come, and gives the time back that they are worth.
     fn arrived(&mut self, bytes: u64) -> Result<(), BoxError> {
-        if let Some(since) = self.waiting.take() {
+        if let (Some(pace), Some(since)) = (self.pace, self.waiting.take()) {
             let waited = now().saturating_duration_since(since);
             if waited <= self.patience + NOTICED_AT_ONCE {
                 self.patience = self.patience.saturating_sub(waited);
             }
-            let worth = Duration::from_millis(bytes.saturating_mul(1000) / self.pace.bytes_a_second.max(1));
-            self.patience = self.patience.saturating_add(worth).min(self.pace.idle);
+            let worth = Duration::from_millis(bytes.saturating_mul(1000) / pace.bytes_a_second.max(1));
+            self.patience = self.patience.saturating_add(worth).min(pace.idle);
         }
         if let Some(left) = &mut self.left {
             match left.checked_sub(bytes) {
@@ -137,42 +144,37 @@ impl Measure {
         }
         Ok(())
     }
-}
 
-/// Ready when the peer kept us waiting for too long.
-///
-/// The alarm is set late and moved lazily: only when it rings does it learn that bytes came in between. One
-/// that is noticed late says that the app was away, not that the peer was slow, and starts anew.
-fn poll_patience(
-    limits: &mut Measure,
-    mut alarm: Pin<&mut Option<Sleep>>,
-    context: &mut Context<'_>,
-) -> Poll<BoxError> {
-    let now = now();
-    let since = *limits.waiting.get_or_insert(now);
-    let mut deadline = since + limits.patience;
-    if now > deadline + NOTICED_AT_ONCE {
-        limits.waiting = Some(now);
-        limits.patience = limits.pace.idle;
-        deadline = now + limits.patience;
-    }
-    if now >= deadline {
-        return Poll::Ready(TooSlow.into());
-    }
-    if alarm.is_none() {
-        alarm.set(Some(sleep_until(deadline)));
-    }
-    let Some(mut alarm) = alarm.as_pin_mut() else { return Poll::Pending };
-    if alarm.deadline() > deadline {
-        alarm.as_mut().reset(deadline);
-    }
-    while alarm.as_mut().poll(context).is_ready() {
-        if self::now() >= deadline {
-            return Poll::Ready(TooSlow.into());
+    /// Ready when the peer kept us waiting for too long.
+    ///
+    /// The alarm is set late and moved lazily: only when it rings does it learn that bytes came in between.
+    /// One that is noticed late says that the app was away, not that the peer was slow, and starts anew.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<TooSlow> {
+        let Some(pace) = self.pace else { return Poll::Pending };
+        // Without tokio there is no timer, and no pace is kept; with it the timer must be enabled.
+        if Handle::try_current().is_err() {
+            return Poll::Pending;
         }
-        alarm.as_mut().reset(deadline);
+        let now = now();
+        let since = *self.waiting.get_or_insert(now);
+        let mut deadline = since + self.patience;
+        if now > deadline + NOTICED_AT_ONCE {
+            self.waiting = Some(now);
+            self.patience = pace.idle;
+            deadline = now + self.patience;
+        }
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if alarm.deadline() >= deadline {
+                return Poll::Ready(TooSlow);
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
-    Poll::Pending
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: it must be the clock of the timer that it sets")]
@@ -241,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace { idle: Duration::from_secs(30), bytes_a_second: 500 };
+    const PACE: Option<Pace> = Some(Pace { idle: Duration::from_secs(30), bytes_a_second: 500 });
 
     /// A body of so many bytes a frame, or an error.
     struct Peer(mpsc::UnboundedReceiver<Result<usize, &'static str>>);
@@ -320,8 +322,12 @@ mod tests {
             sleep(Duration::from_secs(60)).await; // asked, then went away
             assert!(poll(body.as_mut()).is_pending());
         }
+        sender.send(Ok(1)).unwrap();
+        sleep(Duration::from_secs(60)).await; // and was away when it came
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(poll(body.as_mut()).is_pending());
         let error = body.frame().await.unwrap().unwrap_err();
-        assert!(error.is::<TooSlow>(), "and now it reads");
+        assert!(error.is::<TooSlow>(), "now it reads");
     }
 
     fn poll(body: Pin<&mut RequestBody<Peer>>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {

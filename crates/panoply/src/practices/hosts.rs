@@ -3,7 +3,8 @@
 //! **Stops** Host-header attacks, DNS rebinding, and the probes that ask every address for whatever answers
 //! there. Another name than those of the list gets 421, and costs the client ten requests of its
 //! [`rate_limit`](crate::practices::rate_limit). A request that names two hosts, none, or something that is no
-//! host, gets 400 (RFC 9112 §3.2), whatever the list says: two programs would read two different names in it.
+//! host, gets 400 (RFC 9112 §3.2), whatever the list says and at the same price: two programs would read two
+//! different names in it.
 //!
 //! **Leaves** names that all lead here: what an app does with one of its own names is its own affair. The port
 //! is not looked at. `X-Forwarded-Host` is the app's to distrust.
@@ -35,7 +36,8 @@ use std::str::FromStr;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{StatusCode, Version};
+use http::uri::Authority;
+use http::{HeaderValue, StatusCode, Version};
 use serde::{Deserialize, Deserializer};
 
 use crate::{Policy, Practice, Rejection, SettingError, Visit};
@@ -228,8 +230,11 @@ fn fault(visit: &Visit, request: &Parts) -> Option<&'static str> {
         return Some("a Host with a user name");
     }
     // RFC 9113 §8.3.1; in HTTP/1.1 an absolute target simply wins (RFC 9112 §3.2.2).
-    let differs =
-        |host: &http::HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    let port = |of: &Authority| of.port_u16().unwrap_or(visit.scheme.default_port());
+    let is_same = |host: Authority| {
+        host.host().eq_ignore_ascii_case(authority.host()) && port(&host) == port(authority)
+    };
+    let differs = |host: &HeaderValue| !Authority::try_from(host.as_bytes()).is_ok_and(is_same);
     if request.version >= Version::HTTP_2 && first.is_some_and(differs) {
         return Some("a Host that differs from :authority");
     }

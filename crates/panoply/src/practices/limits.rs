@@ -6,7 +6,9 @@
 //! answers.
 //!
 //! **Leaves** the time before a request's head is complete, which is the server's; a reader who is slow to
-//! take the answer; what a body of legal size unpacks to.
+//! take the answer; what a body of legal size unpacks to; the pace of gRPC over HTTP/2, whose streams rest for
+//! hours. Where it only observes, it judges what a request says
+//! of itself, and measures no body.
 //!
 //! **Defaults** 16 KiB of head and 8 KiB of URI, as much as Node and nginx read; 100 headers, of which
 //! browsers send some 20; 10 MiB of body, more than any form and any photograph. In front of an app that
@@ -36,7 +38,7 @@
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
 use serde::Deserialize;
 
@@ -140,6 +142,7 @@ impl Limits {
         }
         visit.cut = Cut::armed();
         let pace = Pace { idle: self.idle.duration(), bytes_a_second: self.min_rate.in_bytes() };
+        let pace = Some(pace).filter(|_| !is_grpc(request));
         RequestBody::limited(body, self.most(&request.headers), pace, visit.cut.clone())
     }
 
@@ -210,6 +213,13 @@ fn count(request: &Parts) -> usize {
 /// The server has seen to it that there is only one, and that the body keeps to it.
 fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A stream of messages in both directions, in which a long silence is nothing unusual.
+fn is_grpc(request: &Parts) -> bool {
+    let content_type = request.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    request.version == Version::HTTP_2
+        && content_type.is_some_and(|content_type| content_type.starts_with(b"application/grpc"))
 }
 
 /// Whether apps read a body of this type into memory whole. A multipart form is mostly an upload, which they

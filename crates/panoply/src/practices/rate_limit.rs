@@ -8,12 +8,12 @@
 //! **Leaves** floods by many clients, which take a network to stop, and requests that are few and dear: give
 //! these a named limit of their own.
 //!
-//! **Defaults** 100 a second, 2,000 at once. A page that loads 200 parts at once, in ten tabs, behind an office's one
-//! address, is no flood; a script that asks for 10,000 a second is, after a quarter of a second. CORS
+//! **Defaults** 100 a second, 2,000 at once. A page of 200 parts in ten tabs, or in ten browsers behind an
+//! office's one address, is no flood; a script that asks 10,000 times a second is, after a fifth of one. CORS
 //! preflights are the browser's own, so they do not count with the requests, but by themselves at the same
 //! rate. A name that is not served costs ten requests (see [`hosts`](crate::practices::hosts)). Behind a proxy
-//! that nobody declared one address is everybody's: there, and where the server tells no address, this
-//! practice only observes.
+//! that nobody declared, or that names no visitor, one address is everybody's: there, and where the server
+//! tells no address, this practice only observes.
 //!
 //! ```
 //! use axum::{Router, body::Body, extract::Request, routing::get};
@@ -72,8 +72,8 @@ impl RateLimit {
     /// A limit beside the rate; a request must pass them all. `name` is shown to clients.
     ///
     /// # Errors
-    /// When `name` is not of lower-case letters, digits, `-` and `_`, or is `default`, the name of the rate
-    /// itself.
+    /// When `name` is not of lower-case letters, digits, `-` and `_`, or is `default` or `preflight`, which are
+    /// the names of the rate itself.
     pub fn limit(mut self, name: &str, rate: Rate) -> Result<Self, SettingError> {
         self.limits.insert(limit_name(name)?, rate);
         Ok(self)
@@ -124,33 +124,38 @@ impl RateLimit {
             return Ok(());
         }
         if visit.client.is_unknown() {
-            warn_of_no_address(world);
+            warn_of_no_address(visit, world);
         }
-        let charge = |name, rate, cost| {
+        let charge = |name, rate| {
             let scope = buckets::scope((self.scope, state, name, rate));
-            world.buckets.charge(Key::of(scope, &visit.client), rate, cost, world.now()).map_err(
-                |Wait(wait)| {
-                    let rejection = refusal(name, rate, wait);
-                    if visit.client.stands_for_one() { rejection } else { rejection.only_observed() }
-                },
-            )
+            let key = Key::of(scope, &visit.client);
+            match world.buckets.charge(key, rate, 1, world.now()) {
+                Ok(_) => Ok(()),
+                Err(Wait(wait)) if visit.client.stands_for_one() => Err(refusal(name, rate, wait)),
+                // That one address for everybody asks often is news once a minute, not with each request.
+                Err(_) if world.buckets.charge(key.aside(), Rate::MINUTELY, 1, world.now()).is_err() => {
+                    Ok(())
+                }
+                Err(Wait(wait)) => Err(refusal(name, rate, wait).only_observed()),
+            }
         };
         if is_preflight(request) {
-            return charge("preflight", self.rate, 1).map(drop);
+            return charge(PREFLIGHT, self.rate);
         }
-        charge(DEFAULT, self.rate, 1)?;
+        charge(DEFAULT, self.rate)?;
         for (name, &rate) in &self.limits {
-            charge(name, rate, 1)?;
+            charge(name, rate)?;
         }
         Ok(())
     }
 
-    /// Takes what a refused request cost beyond the refusal, as far as the client has it.
+    /// Counts a request that another practice refused as `cost` requests, or, where fewer are left, as one.
     pub(crate) fn fine(&self, visit: &Visit, world: &World, cost: u32, state: &'static str) {
         if !self.exempts(visit) {
             let scope = buckets::scope((self.scope, state, DEFAULT, self.rate));
             let key = Key::of(scope, &visit.client);
-            let _ = world.buckets.charge(key, self.rate, cost.min(self.rate.burst()), world.now());
+            let charge = |cost| world.buckets.charge(key, self.rate, cost, world.now());
+            let _ = charge(cost).or_else(|_| charge(1));
         }
     }
 
@@ -203,10 +208,10 @@ fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
 fn limit_name(name: &str) -> Result<String, SettingError> {
     let is_plain =
         name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
-    if name == DEFAULT || name.is_empty() || name.len() > 64 || !is_plain {
+    if matches!(name, DEFAULT | PREFLIGHT | "") || name.len() > 64 || !is_plain {
         return Err(SettingError::new(
             format!("`{name}` is no name for a limit"),
-            "write lower-case letters, digits, `-` and `_`, at most 64, and not `default`, which is the rate",
+            "write lower-case letters, digits, `-` and `_`, at most 64, and neither `default` nor `preflight`",
         ));
     }
     Ok(name.to_owned())
@@ -235,19 +240,30 @@ fn header(name: &str, parameters: std::fmt::Arguments<'_>) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"default\""))
 }
 
-fn warn_of_no_address(world: &World) {
+fn warn_of_no_address(visit: &Visit, world: &World) {
     let key = Key::new(buckets::scope("unknown client"), 0, 0);
-    if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_ok() {
+    if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_err() {
+        return;
+    }
+    if visit.connection.peer.is_none() {
         tracing::warn!(
             "a visitor's address is not known, so rate_limit only observes: serve with \
-             into_make_service_with_connect_info::<SocketAddr>(), or give each request a Connection; \
-             behind a proxy, have it name the visitor"
+             into_make_service_with_connect_info::<SocketAddr>(), or give each request a Connection"
+        );
+    } else {
+        let ip = visit.client.ip();
+        tracing::warn!(
+            "the trusted proxy {ip} names no visitor, so rate_limit only observes: have it send \
+             X-Forwarded-For (its own health checks need none)"
         );
     }
 }
 
-/// The name of the rate itself.
+/// The rate itself, as clients see its name.
 const DEFAULT: &str = "default";
+
+/// The same rate, once more for preflights.
+const PREFLIGHT: &str = "preflight";
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -281,7 +297,7 @@ mod tests {
     fn what_cannot_be_says_what_to_write() {
         for (toml, hint) in [
             ("rate_limit = \"300/m\"", "hint: write a rate such as `300/min`"),
-            ("rate_limit.limits.default = \"3/s\"", "not `default`"),
+            ("rate_limit.limits.default = \"3/s\"", "neither `default`"),
             ("rate_limit.limits.\"a\\\"b\" = \"3/s\"", "lower-case letters"),
             ("rate_limit.exempt = [\"0.0.0.0/0\"]", "hint: write the addresses"),
             ("rate_limit.burst = 3", "unknown field `burst`"),

@@ -107,6 +107,17 @@ async fn where_nobody_says_who_asks_nobody_is_blocked() {
         assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 200);
     }
     assert_eq!(lines.with("address is not known"), 1);
+    // The first passes, the second is news, and the third is not.
+    assert_eq!(lines.with("would refuse"), 1);
+
+    let proxies = TrustedProxies::new(["10.0.0.1"]).unwrap();
+    let app = self::app(
+        Shield::bare().rate_limit(RateLimit::of("1/day".parse().unwrap())).trusted_proxies(proxies),
+    );
+    for _ in 0..3 {
+        assert_eq!(app.clone().oneshot(from([10, 0, 0, 1], &[])).await.unwrap().status(), 200);
+    }
+    assert_eq!(lines.with("the trusted proxy 10.0.0.1 names no visitor"), 1);
 }
 
 /// The messages of all events.

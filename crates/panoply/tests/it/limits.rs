@@ -10,10 +10,14 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::extract::rejection::BytesRejection;
+use axum::http::Version;
+use axum::http::request::Builder;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use http_body::Frame;
 use panoply::{Guard, Limits, Period, Shield, Size};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
@@ -59,7 +63,7 @@ fn streamed(every: Duration, frames: usize, bytes: usize) -> Body {
     Body::new(Peer(receiver))
 }
 
-async fn ask(app: Router, request: axum::http::request::Builder, body: Body) -> u16 {
+async fn ask(app: Router, request: Builder, body: Body) -> u16 {
     app.oneshot(request.body(body).unwrap()).await.unwrap().status().as_u16()
 }
 
@@ -127,6 +131,45 @@ async fn a_body_that_keeps_us_waiting_is_408_and_one_that_is_slow_but_steady_is_
         let start = now();
         assert_eq!(ask(app, Request::post("/"), streamed(every, frames, bytes)).await, status, "{name}");
         assert!(status == 200 || start.elapsed() < 32 * second, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_stream_may_rest() {
+    for (version, kind, status) in [
+        (Version::HTTP_2, "application/grpc+proto", 200),
+        (Version::HTTP_2, "text/plain", 408),
+        (Version::HTTP_11, "application/grpc", 408), // there is none over HTTP/1.1
+    ] {
+        let (app, _) = app(Limits::default());
+        let request = Request::post("/").version(version).header("content-type", kind);
+        let body = streamed(Duration::from_secs(3600), 2, 1);
+        assert_eq!(ask(app, request, body).await, status, "{version:?} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn over_a_socket_too_what_is_cut_short_is_no_whole() {
+    const CHUNK: &str = "5\r\n12345\r\n";
+    for (name, framing, body, seen, answer) in [
+        ("whole", "content-length: 5", "12345".to_owned(), Ok(5), "HTTP/1.1 200"),
+        ("broken off", "content-length: 9", "12345".to_owned(), Err(400), ""),
+        ("broken off between chunks", "transfer-encoding: chunked", CHUNK.to_owned(), Err(400), ""),
+        ("too large", "transfer-encoding: chunked", CHUNK.repeat(2), Err(413), "HTTP/1.1 413"),
+    ] {
+        let (app, sees) = app(Limits::default().body(Size::bytes(9)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(axum::serve(listener, app).into_future());
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{framing}\r\n\r\n");
+        socket.write_all((head + &body).as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answered = String::new();
+        let _ = socket.read_to_string(&mut answered).await;
+        assert!(answered.starts_with(answer), "{name}: {answered}");
+        assert_eq!(*sees.lock().unwrap(), [seen], "{name}");
+        server.abort();
     }
 }
 

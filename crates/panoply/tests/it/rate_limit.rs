@@ -7,10 +7,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::any;
-use panoply::{Clock, Connection, Guard, RateLimit, Shield, TrustedProxies, World};
+use panoply::{Clock, Connection, Guard, Practice, RateLimit, Shield, TrustedProxies, World};
 use tower::ServiceExt;
 
 fn rate(rate: &str) -> RateLimit {
@@ -84,7 +84,7 @@ async fn a_household_is_one_client() {
 
 #[tokio::test]
 async fn a_page_with_two_hundred_parts_in_ten_tabs_is_no_flood() {
-    let app = app(Shield::default().without(panoply::Practice::Hosts));
+    let app = app(Shield::default().without(Practice::Hosts));
     assert!(statuses(&app, "192.0.2.1:1", 2000).await.iter().all(|&status| status == 200));
 }
 
@@ -168,7 +168,7 @@ async fn preflights_do_not_count_with_the_requests_and_are_no_way_around() {
     let app = app(Shield::bare().rate_limit(rate("2/day")));
     let preflight = || {
         let mut request = from("192.0.2.1:1");
-        *request.method_mut() = axum::http::Method::OPTIONS;
+        *request.method_mut() = Method::OPTIONS;
         request.headers_mut().insert("origin", "https://pay.example".parse().unwrap());
         request.headers_mut().insert("access-control-request-method", "PUT".parse().unwrap());
         request
@@ -184,7 +184,7 @@ async fn preflights_do_not_count_with_the_requests_and_are_no_way_around() {
 
 #[tokio::test]
 async fn a_refusal_carries_the_headers_of_an_answer() {
-    let app = app(Shield::default().without(panoply::Practice::Hosts).rate_limit(rate("1/day")));
+    let app = app(Shield::default().without(Practice::Hosts).rate_limit(rate("1/day")));
     let answer = ask(&app, from("192.0.2.1:1")).await;
     let refused = ask(&app, from("192.0.2.1:1")).await;
     assert_eq!((answer.status().as_u16(), refused.status().as_u16()), (200, 429));
