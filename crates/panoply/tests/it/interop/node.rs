@@ -1,0 +1,118 @@
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A Node app from `tests/node`, on a port of its own until it is dropped.
+pub(super) struct App {
+    child: Child,
+    port: u16,
+}
+
+impl App {
+    /// Starts `script` with `env`, and waits until it takes connections.
+    pub(super) fn start(script: &str, env: &[(&str, &str)]) -> Self {
+        // Another program may take the port between its being found and Node's listening on it.
+        for _ in 0..3 {
+            let port = free_port();
+            let child = node()
+                .arg(script)
+                .envs(env.iter().copied())
+                .env("PORT", port.to_string())
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| panic!("node did not start: {error}\n{INSTALL}"));
+            let mut app = Self { child, port };
+            if app.listens() {
+                return app;
+            }
+        }
+        panic!("{script} did not listen; its own words are above")
+    }
+
+    /// The head of the answer to `GET path`: names in lower case, values as sent.
+    pub(super) fn get(&self, path: &str) -> Vec<(String, String)> {
+        let answer = self.ask("GET", path, "");
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, _) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let mut lines = head.lines();
+        assert_eq!(lines.next(), Some("HTTP/1.1 200 OK"), "{answer}");
+        lines
+            .map(|line| {
+                let (name, value) = line.split_once(':').expect("a header has a name");
+                (name.to_ascii_lowercase(), value.strip_prefix(' ').unwrap_or(value).to_owned())
+            })
+            .collect()
+    }
+
+    /// The answer to one request, as it came over the wire; `form` is the body of a POST.
+    pub(super) fn ask(&self, method: &str, path: &str, form: &str) -> Vec<u8> {
+        let mut socket = self.connect().expect("it listened a moment ago");
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(socket, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").unwrap();
+        if !form.is_empty() {
+            let length = form.len();
+            write!(socket, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n")
+                .unwrap();
+        }
+        write!(socket, "\r\n{form}").unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        answer
+    }
+
+    fn listens(&mut self) -> bool {
+        for _ in 0..1_500 {
+            if self.connect().is_ok() {
+                return true;
+            }
+            if self.child.try_wait().is_ok_and(|exit| exit.is_some()) {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What `script` prints, run in `tests/node` with `arguments`.
+pub(super) fn evaluate(script: &str, arguments: &[&str]) -> String {
+    let output = node()
+        .args(["-e", script, "--"])
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("node did not start: {error}\n{INSTALL}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("node prints UTF-8")
+}
+
+fn node() -> Command {
+    let folder = folder();
+    assert!(folder.join("node_modules").is_dir(), "tests/node/node_modules is missing\n{INSTALL}");
+    let mut node = Command::new("node");
+    node.current_dir(folder);
+    node
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/node")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+const INSTALL: &str = "hint: run `scripts/test`, which installs what the tests need";
