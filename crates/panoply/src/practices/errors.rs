@@ -88,8 +88,11 @@ impl Errors {
         };
         if is_coded(&response.headers) {
             let unread = response.status.is_server_error() && !self.pass_compressed;
-            let masked = unread.then(|| masked(response.status, "an error under a content coding"));
-            return (Body::App { body }, masked);
+            let shown = unread.then_some("an error under a content coding");
+            if let Some(shown) = shown {
+                keep(visit, response.status, shown, b"", world);
+            }
+            return (Body::App { body }, shown.map(|shown| masked(response.status, shown)));
         }
         let ahead = Ahead::read(body).await;
         let text = ahead.text();
@@ -232,4 +235,53 @@ mod tests {
             assert_eq!(shown.is_some(), express, "{allow}: {body}");
         }
     }
+
+    #[test]
+    fn settings_parse_on_the_way_in() {
+        for (text, errors) in [
+            ("", Errors::in_front()),
+            ("pass_compressed = true", Errors::default().pass_compressed()),
+            ("pass_compressed = false", Errors::default()),
+        ] {
+            assert_eq!(toml::from_str::<Errors>(text).unwrap(), errors, "{text}");
+        }
+        let error = toml::from_str::<Errors>("pass_gzip = true").unwrap_err().to_string();
+        assert!(error.contains("unknown field `pass_gzip`"), "{error}");
+    }
+
+    #[test]
+    fn any_bytes_are_judged() {
+        proptest::proptest!(|(body: Vec<u8>, pieces in proptest::collection::vec(0..PIECES.len(), 0..40))| {
+            let crafted: Vec<u8> = pieces.iter().flat_map(|piece| PIECES[*piece].bytes()).collect();
+            for body in [body, crafted] {
+                let _ = shown(&answer(500, &[]), &body);
+            }
+        });
+    }
+
+    /// What marks and pages are made of, in any order.
+    const PIECES: [&str; 22] = [
+        "at ",
+        "/a.js",
+        ":",
+        "1",
+        "File ",
+        ", line ",
+        ", in ",
+        ".java:",
+        "(",
+        ")",
+        "goroutine ",
+        " [",
+        ".php",
+        "in ",
+        "\n",
+        "<br>",
+        "&nbsp;",
+        "\\",
+        "\"",
+        "Cannot GET /",
+        "{\"timestamp\":",
+        "ORA-",
+    ];
 }

@@ -22,16 +22,21 @@ proptest! {
 
     #[test]
     fn every_answer_has_the_headers(plan in plan(), asked in asked(), said in said()) {
-        let visit = plan.with(Practice::Headers).visited(asked, said);
+        let plan = plan.with(Practice::Headers);
+        let answer = plan.visited(asked, said).answer;
+        // In front, a 304 does not change what a cache has stored, and an answer of no type stays readable.
+        let stored = plan.in_front && answer.status == 304;
+        let untyped = plan.in_front && !answer.headers.contains_key("content-type");
         for name in HEADERS {
-            prop_assert!(visit.answer.headers.contains_key(name), "{name} is missing in {:?}", visit.answer);
+            let excused = stored || (untyped && name == "x-content-type-options");
+            prop_assert!(excused || answer.headers.contains_key(name), "{name} is missing in {answer:?}");
         }
     }
 
     #[test]
     fn no_cookie_leaves_unhardened(plan in plan(), asked in asked(), said in said()) {
         let plan = plan.with(Practice::Cookies);
-        let leads_away = asked.leads_away(&said);
+        let leads_away = said.leads_away();
         let visit = plan.clone().visited(asked, said);
         for line in visit.answer.headers.get_all("set-cookie") {
             let line = line.to_str().unwrap().to_ascii_lowercase();
@@ -223,11 +228,6 @@ impl Asked {
         }
         request.extension(Connection::tls(peer)).body(Full::new(vec![b'x'; self.body].into())).unwrap()
     }
-
-    /// Whether the answer is a redirect to another site.
-    fn leads_away(&self, said: &Said) -> bool {
-        matches!(said, Said::Answer { headers, .. } if headers.contains(&("location", "https://evil.example/")))
-    }
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -277,6 +277,12 @@ impl Said {
             response = response.header(name, value);
         }
         Ok(response.body(if head { Bytes::new() } else { body.into() }.into()).unwrap())
+    }
+
+    /// Whether it may be a redirect to another site.
+    fn leads_away(&self) -> bool {
+        let Self::Answer { headers, .. } = self else { return false };
+        headers.iter().any(|(name, value)| *name == "location" && value.contains("evil.example"))
     }
 }
 

@@ -18,7 +18,12 @@ use crate::app::{answer, read};
 
 #[tokio::test]
 async fn it_stands_before_any_tower_service() {
-    let answer = answer(&Shield::default(), Request::new("hello"), Response::new("hello too")).await;
+    let answer = answer(
+        &Shield::default(),
+        Request::builder().header("host", "shop.example").body("hello").unwrap(),
+        Response::new("hello too"),
+    )
+    .await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "hello too"));
 }
 
@@ -28,13 +33,17 @@ async fn it_is_a_layer_of_axums_and_knows_who_asks() {
     let whoami = |Extension(visitor): Extension<Visitor>| async move { format!("{visitor:?}") };
     let app = Router::new().route("/", get(whoami)).layer(Shield::default());
 
-    let request = Request::builder().extension(ConnectInfo(peer)).body(axum::body::Body::empty()).unwrap();
+    let request = Request::builder().header("host", "shop.example").extension(ConnectInfo(peer));
+    let request = request.body(axum::body::Body::empty()).unwrap();
     let plain = read(app.clone().oneshot(request).await).await;
     assert!(plain.text().contains("192.0.2.7") && plain.text().contains("Http,"), "{}", plain.text());
 
     // What the server says itself counts more than what axum saw of the socket.
-    let request = Request::builder().extension(ConnectInfo(peer)).extension(Connection::tls(peer));
-    let tls = read(app.oneshot(request.body(axum::body::Body::empty()).unwrap()).await).await;
+    let request = Request::builder().header("host", "shop.example").extension(ConnectInfo(peer));
+    let tls = read(
+        app.oneshot(request.extension(Connection::tls(peer)).body(axum::body::Body::empty()).unwrap()).await,
+    )
+    .await;
     assert!(tls.text().contains(&format!("{:?}", Scheme::Https)), "{}", tls.text());
 }
 
@@ -43,7 +52,7 @@ async fn an_error_of_the_app_is_a_500_that_says_nothing_of_it() {
     let app = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
         Err::<Response<Full<Bytes>>, _>(std::io::Error::other("/srv/till.db is locked"))
     });
-    let answer = read(Shield::default().layer(app).oneshot(Request::new(Full::default())).await).await;
+    let answer = read(Shield::default().layer(app).oneshot(to("/")).await).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(answer.text().contains("500 Internal Server Error"), "{}", answer.text());
     assert!(!answer.text().contains("till"), "{}", answer.text());
@@ -74,7 +83,7 @@ async fn a_service_that_fails_to_get_ready_is_answered_for_and_left_alone() {
     let polled = Arc::new(AtomicUsize::new(0));
     let mut service = Shield::default().layer(Broken(Arc::clone(&polled)));
     for _ in 0..3 {
-        let response = service.ready().await.unwrap().call(Request::new(Full::default())).await;
+        let response = service.ready().await.unwrap().call(to("/")).await;
         let answer = read(response).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(!answer.text().contains("pool"), "{}", answer.text());
@@ -119,11 +128,14 @@ async fn clones_are_called_at_once_and_each_only_when_it_is_ready() {
         calls.spawn(async move {
             for _ in 0..3 {
                 let path = format!("/{number}");
-                let request = Request::builder().uri(&path).body(Full::default()).unwrap();
-                let answer = read(clone.ready().await.unwrap().call(request).await).await;
+                let answer = read(clone.ready().await.unwrap().call(to(&path)).await).await;
                 assert_eq!((answer.status, answer.text()), (StatusCode::OK, &*path));
             }
         });
     }
     calls.join_all().await;
+}
+
+fn to(path: &str) -> Request<Full<Bytes>> {
+    Request::builder().uri(path).header("host", "shop.example").body(Full::default()).unwrap()
 }
