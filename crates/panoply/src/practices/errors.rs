@@ -96,10 +96,7 @@ impl Errors {
         }
         let ahead = Ahead::read(body).await;
         let text = ahead.text();
-        let shown = match ahead.broken {
-            true => Some("an answer that broke off"),
-            false => shown(response, &text),
-        };
+        let shown = if ahead.broken { Some("an answer that broke off") } else { shown(response, &text) };
         if let Some(shown) = shown {
             keep(visit, response.status, shown, &text, world);
         }

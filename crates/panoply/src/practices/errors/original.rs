@@ -83,9 +83,13 @@ fn secret_after<'t>(name: &str, rest: &'t str) -> Option<(&'t str, &'t str)> {
     let value = ["=>", "=", ":", "%3D"].iter().find_map(|mark| separator.strip_prefix(mark))?;
     let value = value.trim_start_matches([' ', '"', '\'', '\\', '[']);
     let value = value.strip_prefix("&quot;").unwrap_or(value);
+    let lead = rest.len() - value.len();
     let whole_line = lower.contains("cookie") || lower.contains("authorization");
-    split(rest, rest.len() - value.len(), |c| match c {
-        '\n' | '\r' | '"' | '<' | '\\' => true,
+    let quote = rest.get(..lead).and_then(|lead| lead.chars().next_back());
+    split(rest, lead, |c| match (c, quote) {
+        ('\n' | '\r' | '"' | '<' | '\\', _) => true,
+        (_, Some('\'')) => c == '\'',
+        (_, Some('"')) => false,
         _ => !whole_line && (c.is_whitespace() || "&;,'}])".contains(c)),
     })
 }
@@ -125,7 +129,7 @@ const A_SECOND: u64 = 10;
 const REDACTED: &str = "[redacted]";
 
 /// Parts of names whose values are nobody's business, in lower case.
-static TELLING: [&str; 14] = [
+static TELLING: [&str; 16] = [
     "passw",
     "pwd",
     "passphrase",
@@ -140,6 +144,8 @@ static TELLING: [&str; 14] = [
     "session",
     "cookie",
     "authorization",
+    "csrf",
+    "xsrf",
 ];
 
 #[cfg(test)]
@@ -152,9 +158,11 @@ mod tests {
             ("password=hunter2&user=ann", "password=[redacted]&user=ann"),
             (r#"{"api_key": "k-1", "user": "ann"}"#, r#"{"api_key": "[redacted]", "user": "ann"}"#),
             (r#"{\"token\":\"k-1\"}"#, r#"{\"token\":\"[redacted]\"}"#),
-            ("DB_PASSWORD: 'p w'", "DB_PASSWORD: '[redacted] w'"),
+            ("DB_PASSWORD: 'p w'", "DB_PASSWORD: '[redacted]'"),
             ("'passwd' => 'p',", "'passwd' => '[redacted]',"),
             ("csrf-token&quot;: &quot;k&quot;", "csrf-token&quot;: &quot;[redacted]&quot;"),
+            (r#"{"secret":"a, b; c"}"#, r#"{"secret":"[redacted]"}"#),
+            ("_csrf=k-1&user=ann", "_csrf=[redacted]&user=ann"),
             ("Authorization: Basic dTpw and more", "Authorization: [redacted]"),
             ("got Bearer a.b-c, sorry", "got Bearer [redacted], sorry"),
             ("Cookie: sid=1; theme=dark\nHost: x", "Cookie: [redacted]\\nHost: x"),
