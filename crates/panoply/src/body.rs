@@ -13,8 +13,8 @@ pin_project! {
     pub enum Body<B> {
         /// What the app sends, as it sends it.
         App { #[pin] body: B },
-        /// What the app sends, of which the first frames were looked at.
-        Replayed { frames: VecDeque<Frame<Bytes>>, #[pin] rest: B },
+        /// What the app sends, of which the first frames were looked at; no `rest` where it is over.
+        Replayed { frames: VecDeque<Frame<Bytes>>, rest: Option<Pin<Box<B>>> },
         /// A page of the shield's; `None` once it was read.
         Page { page: Option<Bytes> },
     }
@@ -38,7 +38,10 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {
             BodyProjection::App { body } => body.poll_frame(context),
             BodyProjection::Replayed { frames, rest } => match frames.pop_front() {
                 Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => rest.poll_frame(context),
+                None => match rest {
+                    Some(rest) => rest.as_mut().poll_frame(context),
+                    None => Poll::Ready(None),
+                },
             },
             BodyProjection::Page { page } => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
         }
@@ -47,7 +50,9 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::App { body } => body.is_end_stream(),
-            Self::Replayed { frames, rest } => frames.is_empty() && rest.is_end_stream(),
+            Self::Replayed { frames, rest } => {
+                frames.is_empty() && rest.as_ref().is_none_or(HttpBody::is_end_stream)
+            }
             Self::Page { page } => page.is_none(),
         }
     }
@@ -57,7 +62,7 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {
             Self::App { body } => body.size_hint(),
             Self::Replayed { frames, rest } => {
                 let held: usize = frames.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
-                let rest = rest.size_hint();
+                let rest = rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower() + held as u64);
                 if let Some(upper) = rest.upper() {

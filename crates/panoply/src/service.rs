@@ -16,13 +16,15 @@ use crate::{Body, Connection, Rejection, RequestBody, Shield};
 pub struct ShieldService<S> {
     shield: Arc<Shield>,
     inner: S,
+    /// Why the inner service will never be ready again.
+    failed: Option<Arc<str>>,
 }
 
 impl<S> Layer<S> for Shield {
     type Service = ShieldService<S>;
 
     fn layer(&self, inner: S) -> ShieldService<S> {
-        ShieldService { shield: Arc::new(self.clone()), inner }
+        ShieldService { shield: Arc::new(self.clone()), inner, failed: None }
     }
 }
 
@@ -39,8 +41,12 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body<R>>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // An inner service that is not ready for good says so again when it is called, and is answered there.
-        let _ = ready!(self.inner.poll_ready(context));
+        // A shield never errs, so it is ready to say that its inner service failed; that one is not asked again.
+        if self.failed.is_none()
+            && let Err(error) = ready!(self.inner.poll_ready(context))
+        {
+            self.failed = Some(error.into().to_string().into());
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -49,14 +55,20 @@ where
         // The service that was polled ready is the one to call; a clone takes its place.
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
+        let failed = self.failed.clone();
         Box::pin(async move {
             let connection = connection(&request);
             let answer = shield
                 .serve(connection, request, |visitor, mut request| {
                     request.extensions_mut().insert(visitor);
-                    let answer = ready.call(request);
+                    let answer = match failed {
+                        None => Ok(ready.call(request)),
+                        Some(reason) => {
+                            Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_ref().to_owned()))
+                        }
+                    };
                     async move {
-                        answer.await.map_err(|error| {
+                        answer?.await.map_err(|error| {
                             Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.into().to_string())
                         })
                     }

@@ -235,7 +235,7 @@ impl Shield {
         harden(&visit, cookies, &mut response, |cookies, response| cookies.finish(&visit, response));
         if let Some(policy) = errors.policy() {
             let masked;
-            (body, masked) = policy.finish(&visit, &response, body).await;
+            (body, masked) = policy.finish(&visit, &response, body, &self.world).await;
             if let Some(rejection) = masked {
                 if matches!(errors, Guard::On(_)) {
                     body = mask(&visit, &mut response);

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use http::header::{ACCEPT, HOST, ORIGIN};
+use http::header::{ACCEPT, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
@@ -84,7 +84,6 @@ pub struct Visit {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) accept: Option<HeaderValue>,
-    pub(crate) origin: Option<HeaderValue>,
     pub(crate) nonce: Option<Nonce>,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
@@ -107,7 +106,6 @@ impl Visit {
             method: request.method.clone(),
             uri: request.uri.clone(),
             accept: request.headers.get(ACCEPT).cloned(),
-            origin: request.headers.get(ORIGIN).cloned(),
             nonce: None,
             cut: crate::request_body::Cut::default(),
         }

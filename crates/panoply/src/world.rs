@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Buckets;
+use crate::practices::errors::Ration;
 
 /// What outlives a shield: the clock, the counters, the source of randomness.
 ///
@@ -12,13 +13,15 @@ use crate::Buckets;
 pub struct World {
     clock: Clock,
     pub(crate) buckets: Buckets,
+    /// How much of masked error pages the log still takes.
+    pub(crate) originals: Ration,
 }
 
 impl World {
     /// A world that lives by `clock`.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, buckets: Buckets::default() }
+        Self { clock, buckets: Buckets::default(), originals: Ration::default() }
     }
 
     /// The time since the world began.

@@ -1,4 +1,5 @@
-//! The same questions to panoply and to the real Node packages: both give the same answers.
+//! The real Node packages do the same, or are what is guarded.
 
+mod errors;
 mod headers;
 mod node;

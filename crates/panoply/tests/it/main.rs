@@ -2,12 +2,17 @@
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails says where")]
 
+mod app;
 mod client;
 mod cookies;
 mod csrf;
+mod errors;
+mod fingerprint;
 mod headers;
 mod hosts;
 mod interop;
 mod limits;
+mod promises;
 mod rate_limit;
 mod redirects;
+mod service;

@@ -33,11 +33,7 @@ impl App {
 
     /// The head of the answer to `GET path`: names in lower case, values as sent.
     pub(super) fn get(&self, path: &str) -> Vec<(String, String)> {
-        let mut socket = self.connect().expect("it listened a moment ago");
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).unwrap();
+        let answer = self.ask("GET", path, "");
         let answer = String::from_utf8_lossy(&answer);
         let (head, _) = answer.split_once("\r\n\r\n").expect("an answer has a head");
         let mut lines = head.lines();
@@ -48,6 +44,22 @@ impl App {
                 (name.to_ascii_lowercase(), value.strip_prefix(' ').unwrap_or(value).to_owned())
             })
             .collect()
+    }
+
+    /// The answer to one request, as it came over the wire; `form` is the body of a POST.
+    pub(super) fn ask(&self, method: &str, path: &str, form: &str) -> Vec<u8> {
+        let mut socket = self.connect().expect("it listened a moment ago");
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(socket, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").unwrap();
+        if !form.is_empty() {
+            let length = form.len();
+            write!(socket, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n")
+                .unwrap();
+        }
+        write!(socket, "\r\n{form}").unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        answer
     }
 
     fn listens(&mut self) -> bool {
