@@ -21,7 +21,7 @@ use crate::trouble::Trouble;
 
 use shop::shop;
 use table::{Paint, invitation, table};
-use visit::{Finding, compare};
+use visit::compare;
 
 #[expect(clippy::print_stdout, reason = "the comparison is this command's data")]
 pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {

@@ -183,7 +183,7 @@ impl Shield {
         let (response, body) = match answer {
             Ok(response) => {
                 let (response, body) = response.into_parts();
-                (response, Body::App { body })
+                (response, Body::app(body))
             }
             Err(rejection) => {
                 log(&visit, &rejection, "refused");

@@ -1,9 +1,20 @@
 //! The real program, end to end: real TLS, real apps, real sockets.
+#![cfg(test)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and waits by the machine's clock"
+)]
 
+mod browser;
 mod client;
 mod gateway;
+mod input;
 mod node;
+mod proxy;
 mod recorder;
+mod run;
 mod scratch;
-
 mod serve;

@@ -216,16 +216,16 @@ async fn what_is_no_http_gets_400_and_the_connection_closed() {
 
 #[tokio::test]
 async fn bytes_after_an_upgrade_wait_for_the_101() {
-    let app = Recorder::with(|stream, seen| {
+    let app = Recorder::with(|stream, record| {
         let mut chunk = [0; 4096];
         let read = stream.read(&mut chunk).unwrap();
-        seen.lock().unwrap().extend_from_slice(&chunk[..read]);
+        record.add(&chunk[..read]);
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(stream.set_nonblocking(true).and_then(|()| stream.read(&mut chunk)).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         stream.set_nonblocking(false).unwrap();
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome").unwrap();
         let read = stream.read(&mut chunk).unwrap();
-        seen.lock().unwrap().extend_from_slice(&chunk[..read]);
+        record.add(&chunk[..read]);
     });
     let gateway = Gateway::serve(app.address(), &[]);
     let mut stream = gateway.client().connect("http/1.1").await;
@@ -281,10 +281,10 @@ async fn an_app_that_is_down_or_breaks_is_a_502_with_the_shields_headers() {
 #[tokio::test]
 async fn a_connection_that_the_app_closed_is_not_used_and_a_post_is_never_sent_twice() {
     // Each connection answers once and is then closed without a word, as an app does that restarts.
-    let app = Recorder::with(|stream, seen| {
+    let app = Recorder::with(|stream, record| {
         let mut chunk = [0; 4096];
         let read = stream.read(&mut chunk).unwrap_or(0);
-        seen.lock().unwrap().extend_from_slice(&chunk[..read]);
+        record.add(&chunk[..read]);
         let _ = stream.write_all(OK);
     });
     let gateway = Gateway::serve(app.address(), &[]);
@@ -313,7 +313,7 @@ async fn connections_to_the_app_are_kept() {
 #[tokio::test]
 async fn a_slow_reader_holds_the_app_back() {
     // 64 MiB that nobody reads: what the gateway takes from the app must stay a small part of it.
-    let app = Recorder::with(|stream, seen| {
+    let app = Recorder::with(|stream, record| {
         let mut chunk = [0; 4096];
         let _ = stream.read(&mut chunk);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 67108864\r\n\r\n");
@@ -326,7 +326,7 @@ async fn a_slow_reader_holds_the_app_back() {
                 Err(_) => break,
             }
         }
-        seen.lock().unwrap().extend_from_slice(format!("{written} \r\n\r\n").as_bytes());
+        record.add(format!("{written} \r\n\r\n").as_bytes());
     });
     let gateway = Gateway::serve(app.address(), &[]);
     let answer = gateway.client().begin(get("/")).await;

@@ -8,20 +8,34 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Recorder {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    seen: Seen,
+}
+
+type Seen = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// What one connection brought.
+pub(crate) struct Record {
+    seen: Seen,
+    connection: usize,
+}
+
+impl Record {
+    pub(crate) fn add(&self, bytes: &[u8]) {
+        self.seen.lock().unwrap()[self.connection].extend_from_slice(bytes);
+    }
 }
 
 impl Recorder {
     /// Answers every request head with `answer`, byte for byte.
     pub(crate) fn answering(answer: &'static [u8]) -> Self {
-        Self::with(move |stream, seen| {
-            let mut scanned = 0;
+        Self::with(move |stream, record| {
+            let mut unanswered = Vec::new();
             let mut chunk = [0; 65536];
             while let Ok(read @ 1..) = stream.read(&mut chunk) {
-                let mut seen = seen.lock().unwrap();
-                seen.extend_from_slice(&chunk[..read]);
-                while let Some(end) = find(&seen[scanned..], b"\r\n\r\n") {
-                    scanned += end + 4;
+                record.add(&chunk[..read]);
+                unanswered.extend_from_slice(&chunk[..read]);
+                while let Some(end) = find(&unanswered, b"\r\n\r\n") {
+                    unanswered.drain(..end + 4);
                     let _ = stream.write_all(answer);
                 }
             }
@@ -29,36 +43,21 @@ impl Recorder {
     }
 
     /// Does with each connection what `serve` says; what it reads it must put into the record itself.
-    pub(crate) fn with(serve: impl Fn(&mut TcpStream, &Mutex<Vec<u8>>) + Send + Sync + 'static) -> Self {
+    pub(crate) fn with(serve: impl Fn(&mut TcpStream, &Record) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let seen = Seen::default();
         let all = Arc::clone(&seen);
         let serve = Arc::new(serve);
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (all, serve, mut stream) = (Arc::clone(&all), Arc::clone(&serve), stream);
-                let number = {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let connection = {
                     let mut all = all.lock().unwrap();
                     all.push(Vec::new());
                     all.len() - 1
                 };
-                thread::spawn(move || {
-                    let record = Mutex::new(Vec::new());
-                    thread::scope(|scope| {
-                        let done = std::sync::atomic::AtomicBool::new(false);
-                        scope.spawn(|| {
-                            // What is seen shows at once, also while the connection lasts.
-                            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                                all.lock().unwrap()[number] = record.lock().unwrap().clone();
-                                thread::sleep(Duration::from_millis(2));
-                            }
-                        });
-                        serve(&mut stream, &record);
-                        done.store(true, std::sync::atomic::Ordering::Relaxed);
-                    });
-                    all.lock().unwrap()[number] = record.into_inner().unwrap();
-                });
+                let (record, serve) = (Record { seen: Arc::clone(&all), connection }, Arc::clone(&serve));
+                thread::spawn(move || serve(&mut stream, &record));
             }
         });
         Self { address, seen }

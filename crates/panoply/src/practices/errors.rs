@@ -44,6 +44,7 @@ use http::{Method, StatusCode};
 use http_body::Body as HttpBody;
 use serde::Deserialize;
 
+use crate::body::Source;
 use crate::{Body, Policy, Practice, Rejection, Visit, World};
 
 use ahead::Ahead;
@@ -82,9 +83,9 @@ impl Errors {
     where
         B: HttpBody<Data = Bytes>,
     {
-        let body = match body {
-            Body::App { body } if !body.is_end_stream() && is_suspect(visit, response) => body,
-            clean => return (clean, None),
+        let body = match body.source {
+            Source::App { body } if !body.is_end_stream() && is_suspect(visit, response) => body,
+            source => return (Body { source }, None),
         };
         if is_coded(&response.headers) {
             let unread = response.status.is_server_error() && !self.pass_compressed;
@@ -92,7 +93,7 @@ impl Errors {
             if let Some(shown) = shown {
                 keep(visit, response.status, shown, b"", world);
             }
-            return (Body::App { body }, shown.map(|shown| masked(response.status, shown)));
+            return (Body::app(body), shown.map(|shown| masked(response.status, shown)));
         }
         let ahead = Ahead::read(body).await;
         let text = ahead.text();

@@ -71,7 +71,7 @@ impl<B: HttpBody<Data = Bytes>> Ahead<B> {
 
     /// The body again, as if nobody had looked.
     pub(super) fn replayed(self) -> Body<B> {
-        Body::Replayed { frames: self.frames, rest: self.rest }
+        Body::replayed(self.frames, self.rest)
     }
 }
 

@@ -1,0 +1,78 @@
+//! A change that makes every request dearer does not go unseen.
+//!
+//! Time differs from run to run; the instructions that valgrind counts do not. The figure on record is
+//! `benches/instructions.txt`, for x86-64 and the toolchain it names.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use std::fs;
+use std::process::Command;
+
+/// How often a side is run; twice as often the second time, so that what happens once cancels out.
+const REQUESTS: u64 = 2_000;
+/// In percent, either way: an improvement that nobody writes down would hide the next regression.
+const TOLERANCE: u64 = 3;
+const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
+
+#[test]
+fn a_shield_costs_what_the_record_says() {
+    let bench = optimised();
+    let counted = per_request(&bench, "shielded") - per_request(&bench, "bare");
+    let rustc = rustc();
+    if std::env::var_os("PANOPLY_BLESS").is_some() {
+        let record = format!("{counted} instructions a request\n{rustc}\n");
+        fs::write(RECORD, record).expect("the record can be written");
+    }
+
+    let record = fs::read_to_string(RECORD).unwrap_or_default();
+    let (figure, toolchain) = record.split_once('\n').unwrap_or_default();
+    let recorded: u64 = figure.split(' ').next().unwrap_or_default().parse().unwrap_or(0);
+    assert!(
+        counted.abs_diff(recorded) * 100 <= recorded * TOLERANCE,
+        "a shield costs {counted} instructions a request, on record are {recorded}\n\
+         here: {rustc}\non record: {}\n\
+         hint: if that is worth it, write it down with PANOPLY_BLESS=1 cargo test -p panoply --test instructions",
+        toolchain.trim()
+    );
+}
+
+/// The benchmark's executable, built as users build theirs.
+fn optimised() -> String {
+    let built = Command::new(env!("CARGO"))
+        .args(["bench", "--locked", "--package=panoply", "--bench=shield", "--no-run"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs this test, so it is there");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    built
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
+        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == "shield"))
+        .find_map(|message| message.get("executable")?.as_str().map(ToOwned::to_owned))
+        .expect("cargo names what it built")
+}
+
+fn per_request(bench: &str, side: &str) -> u64 {
+    (count(bench, side, 2 * REQUESTS) - count(bench, side, REQUESTS)) / REQUESTS
+}
+
+fn count(bench: &str, side: &str, requests: u64) -> u64 {
+    let counted = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", bench, side, &requests.to_string()])
+        .env_clear() // its size moves the stack
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .output()
+        .expect("valgrind is there: apt-get install valgrind");
+    let report = String::from_utf8_lossy(&counted.stderr);
+    assert!(counted.status.success(), "{report}");
+    report
+        .lines()
+        .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+        .expect("callgrind says what it collected")
+}
+
+fn rustc() -> String {
+    let version = Command::new("rustc").arg("--version").output().expect("rustc built this test");
+    String::from_utf8_lossy(&version.stdout).trim().to_owned()
+}
