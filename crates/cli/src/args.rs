@@ -29,7 +29,10 @@ pub(crate) enum Command {
     #[command(after_help = SERVE_EXAMPLE)]
     Serve(Serve),
     /// Check a configuration file, or print the one with every default
-    #[command(subcommand, after_help = "Example:\n  panoply config default > panoply.toml\n  panoply config check")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  panoply config default > panoply.toml\n  panoply config check"
+    )]
     Config(Configuration),
 }
 

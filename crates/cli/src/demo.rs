@@ -26,7 +26,10 @@ use visit::compare;
 #[expect(clippy::print_stdout, reason = "the comparison is this command's data")]
 pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {
     let listener = TcpListener::bind(demo.naked).await.map_err(|error| {
-        Trouble::new(format_args!("cannot listen on {}: {error}", demo.naked), "choose another port with --naked")
+        Trouble::new(
+            format_args!("cannot listen on {}: {error}", demo.naked),
+            "choose another port with --naked",
+        )
     })?;
     let naked = listener.local_addr().unwrap_or(demo.naked);
     let gateway = Gateway::open(&config(&demo, naked)?)?;

@@ -109,7 +109,9 @@ fn only_site<'c>(config: &'c mut Config, flag: &str, hint: &str) -> Result<&'c m
     }
     match config.sites.as_mut_slice() {
         [site] => Ok(site),
-        sites => Err(Trouble::new(format_args!("{flag} is for one site, but the file has {}", sites.len()), hint)),
+        sites => {
+            Err(Trouble::new(format_args!("{flag} is for one site, but the file has {}", sites.len()), hint))
+        }
     }
 }
 

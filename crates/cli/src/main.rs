@@ -41,7 +41,9 @@ fn block_on(
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| trouble::Trouble::new(format!("no runtime: {error}"), "check the limit on open files"))?
+        .map_err(|error| {
+            trouble::Trouble::new(format!("no runtime: {error}"), "check the limit on open files")
+        })?
         .block_on(command)
 }
 

@@ -38,7 +38,8 @@ fn page(gateway: &Gateway, config: &Config, app: &str) -> String {
         say("note: any host name is served; name yours with --host".to_owned());
     }
     if !gateway.trusted_certificate() {
-        say("note: the certificate was made here: browsers warn once; give your own with --cert and --key".to_owned());
+        say("note: the certificate was made here: browsers warn once; give your own with --cert and --key"
+            .to_owned());
     }
     page
 }

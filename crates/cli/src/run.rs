@@ -68,12 +68,18 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
 
 /// Signals that mean something to an app and nothing to us.
 async fn pass_on(app: &App) -> Trouble {
-    let listen = |kind| signal(kind).map_err(|error| Trouble::new(format_args!("cannot wait for signals: {error}"), "report this"));
-    let (hangup, user_1, user_2) =
-        match (listen(SignalKind::hangup()), listen(SignalKind::user_defined1()), listen(SignalKind::user_defined2())) {
-            (Ok(hangup), Ok(user_1), Ok(user_2)) => (hangup, user_1, user_2),
-            (Err(trouble), ..) | (_, Err(trouble), _) | (.., Err(trouble)) => return trouble,
-        };
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Trouble::new(format_args!("cannot wait for signals: {error}"), "report this"))
+    };
+    let (hangup, user_1, user_2) = match (
+        listen(SignalKind::hangup()),
+        listen(SignalKind::user_defined1()),
+        listen(SignalKind::user_defined2()),
+    ) {
+        (Ok(hangup), Ok(user_1), Ok(user_2)) => (hangup, user_1, user_2),
+        (Err(trouble), ..) | (_, Err(trouble), _) | (.., Err(trouble)) => return trouble,
+    };
     let (mut hangup, mut user_1, mut user_2) = (hangup, user_1, user_2);
     loop {
         let received = tokio::select! {

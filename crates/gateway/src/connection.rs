@@ -116,7 +116,9 @@ impl Inside {
             .shield
             .serve(self.connection, request, |visitor, request| async move {
                 match (found, &self.to) {
-                    (Ok(route), To::App) => proxy::forward(&route.upstreams, &self.peer, visitor, request).await,
+                    (Ok(route), To::App) => {
+                        proxy::forward(&route.upstreams, &self.peer, visitor, request).await
+                    }
                     (Ok(_), To::Https { port }) => redirect::to_https(&request, *port),
                     (Err(Miss::Host(_)), _) => {
                         Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, "no site has this name"))

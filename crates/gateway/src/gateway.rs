@@ -38,9 +38,7 @@ impl Gateway {
         let routes = routes(config)?;
         let certificate = match (&config.tls.cert, &config.tls.key) {
             (Some(chain), Some(key)) => Certificate::read(chain, key)?,
-            (None, None) => {
-                Certificate::self_made(&state::folder(config.state.as_deref())?, &names(config))?
-            }
+            (None, None) => Certificate::self_made(&state::folder(config.state.as_deref())?, &names(config))?,
             (cert, _) => return Err(half_a_certificate(cert.is_some())),
         };
         let trusted_certificate = certificate.trusted;
@@ -188,13 +186,10 @@ fn places() -> usize {
 }
 
 fn routes(config: &Config) -> Result<Routes, GatewayError> {
-    let base = Shield::in_front()
-        .world(Arc::new(World::default()))
-        .trusted_proxies(config.trusted_proxies.clone());
-    Routes::new(&base, config).map_err(|error| GatewayError::Setting {
-        message: error.to_string(),
-        hint: error.hint().to_owned(),
-    })
+    let base =
+        Shield::in_front().world(Arc::new(World::default())).trusted_proxies(config.trusted_proxies.clone());
+    Routes::new(&base, config)
+        .map_err(|error| GatewayError::Setting { message: error.to_string(), hint: error.hint().to_owned() })
 }
 
 /// The names that can stand in a certificate.

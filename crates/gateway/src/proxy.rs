@@ -19,8 +19,8 @@ use pin_project_lite::pin_project;
 
 use crate::forwarded::Peer;
 use crate::progress::Progress;
-use crate::upstream::{Lease, Outgoing, Target, Upstreams};
 use crate::symptom::Login;
+use crate::upstream::{Lease, Outgoing, Target, Upstreams};
 use crate::{hop, tunnel};
 
 /// Sends `request` to the app and gives back its answer; where there is none, why.

@@ -106,7 +106,10 @@ impl Routes {
     /// The shield of each site, and of each rule by its path.
     pub(crate) fn shields(&self) -> impl Iterator<Item = (usize, Option<&RulePath>, &Shield)> {
         self.sites().flat_map(|site| {
-            let rules = site.rules.iter().map(|(path, route)| (route.as_written.site, Some(path), &*route.as_written.shield));
+            let rules = site
+                .rules
+                .iter()
+                .map(|(path, route)| (route.as_written.site, Some(path), &*route.as_written.shield));
             std::iter::once((site.whole.site, None, &*site.whole.shield)).chain(rules)
         })
     }
@@ -199,10 +202,12 @@ fn shield(base: &Shield, config: &Config, site: &Site, rule: &Policies) -> Resul
 
 /// The `hosts` practice as it is set, with a site's names in it.
 fn with_names(set: Option<&Guard<Hosts>>, names: &[HostName]) -> Result<Guard<Hosts>, SettingError> {
-    let hosts = Hosts::named(names)?;
+    let named = |hosts: &Hosts| hosts.clone().names(names);
     Ok(match set {
-        Some(guard) => guard.clone().map(|_| hosts),
-        None => Guard::On(hosts),
+        Some(Guard::On(hosts)) => Guard::On(named(hosts)?),
+        Some(Guard::Observe(hosts)) => Guard::Observe(named(hosts)?),
+        Some(Guard::Off) => Guard::Off,
+        None => Guard::On(Hosts::named(names)?),
     })
 }
 
@@ -283,7 +288,7 @@ mod tests {
             ("shop.example", "/", "observe", "off"),
             ("shop.example", "/api/orders", "off", "off"),
             ("shop.example", "/API/orders", "observe", "off"), // another page, perhaps
-            ("api.shop.example", "/api/orders", "observe", "on"),
+            ("api.shop.example", "/api/orders", "observe", "observe"), // the default in front
         ] {
             let shield = &routes.find(host, path).unwrap().shield;
             let states = (shield.state(Practice::Csrf).0, shield.state(Practice::Redirects).0);

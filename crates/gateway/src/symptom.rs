@@ -21,7 +21,8 @@ impl Login {
         if request.method != Method::POST || request.headers.contains_key(COOKIE) {
             return None;
         }
-        let form = request.headers.get(CONTENT_TYPE)?.as_bytes().starts_with(b"application/x-www-form-urlencoded");
+        let form =
+            request.headers.get(CONTENT_TYPE)?.as_bytes().starts_with(b"application/x-www-form-urlencoded");
         let path = request.uri.path();
         let last = path.trim_end_matches('/').rsplit('/').next()?;
         let known = NAMES.iter().any(|name| last.eq_ignore_ascii_case(name));
@@ -35,7 +36,9 @@ impl Login {
             let to = location.split(['?', '#']).next().unwrap_or_default();
             !to.ends_with(&self.path)
         };
-        matches!(status, StatusCode::FOUND | StatusCode::SEE_OTHER) && !answer.contains_key(SET_COOKIE) && elsewhere()
+        matches!(status, StatusCode::FOUND | StatusCode::SEE_OTHER)
+            && !answer.contains_key(SET_COOKIE)
+            && elsewhere()
     }
 
     /// Says so, once a run: the mend is the same for all of them.
@@ -74,8 +77,14 @@ mod tests {
             ("POST", "/search", form, 302, ("location", "/"), false),
             ("GET", "/login", form, 302, ("location", "/"), false),
         ] {
-            let request = http::Request::builder().method(method).uri(path).header(header.0, header.1).body(()).unwrap();
-            let answer = http::Response::builder().status(status).header(answer.0, answer.1).body(()).unwrap();
+            let request = http::Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header.0, header.1)
+                .body(())
+                .unwrap();
+            let answer =
+                http::Response::builder().status(status).header(answer.0, answer.1).body(()).unwrap();
             let noticed = Login::of(&request.into_parts().0)
                 .is_some_and(|login| login.lost_its_cookie(answer.status(), answer.headers()));
             assert_eq!(noticed, lost, "{method} {path} {header:?} {status}");

@@ -70,7 +70,8 @@ impl Upstreams {
     }
 
     fn are(&self, addresses: &[Upstream]) {
-        let targets = addresses.iter().map(|upstream| Target::at(upstream.host().to_owned(), upstream.port()));
+        let targets =
+            addresses.iter().map(|upstream| Target::at(upstream.host().to_owned(), upstream.port()));
         // Said once, while it is made.
         let _ = self.targets.set(targets.collect());
     }

@@ -24,13 +24,7 @@ impl Rejection {
 
     /// No practice refuses, but there is no answer of the app's either.
     pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            practice: None,
-            reason: reason.into(),
-            headers: None,
-            only_observed: false,
-        }
+        Self { status, practice: None, reason: reason.into(), headers: None, only_observed: false }
     }
 
     /// Says when to come back; rounded up to whole seconds, at least one (RFC 9110 §10.2.3).

@@ -12,7 +12,12 @@ fn an_unchanged_app_works_in_a_browser() {
         .current_dir(crate::node::folder())
         .output()
         .expect("node is installed: run scripts/test");
-    let (steps, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "(no Chromium? run scripts/test)\n{steps}\n{complaint}\n{}", gateway.log());
+    let (steps, complaint) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "(no Chromium? run scripts/test)\n{steps}\n{complaint}\n{}",
+        gateway.log()
+    );
     assert_eq!(steps.matches("\"works\":true").count(), 6, "{steps}");
 }

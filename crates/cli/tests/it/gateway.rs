@@ -33,8 +33,7 @@ impl Gateway {
 
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let (child, state, log, lines) = spawn(arguments, environment);
-        let mut gateway =
-            Self { child, https: SocketAddr::from(([0; 4], 0)), http: None, state, log };
+        let mut gateway = Self { child, https: SocketAddr::from(([0; 4], 0)), http: None, state, log };
         let deadline = Instant::now() + START;
         loop {
             let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -130,7 +129,10 @@ pub(crate) fn panoply(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> (Child, Scratch, Arc<Mutex<String>>, Receiver<String>) {
+fn spawn(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Child, Scratch, Arc<Mutex<String>>, Receiver<String>) {
     let state = Scratch::new();
     let mut child = command(arguments, &state)
         .envs(environment.iter().copied())

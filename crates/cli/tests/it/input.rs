@@ -30,9 +30,48 @@ fn each_wrong_start_is_one_error_with_the_mend() {
         (vec!["serve", "--to", app, "--https", "nowhere"], "--https"),
         (vec!["serve", "--to", app, "--https", &taken], "cannot listen on"),
         (vec!["serve", "--to", app, "--host", "https://shop.example"], "--host"),
-        (vec!["serve", "--to", app, "--https", "127.0.0.1:0", "--cert", &path("none"), "--key", &path("empty.pem")], "none"),
-        (vec!["serve", "--to", app, "--https", "127.0.0.1:0", "--cert", &path("empty.pem"), "--key", &path("empty.pem")], "holds no certificate"),
-        (vec!["serve", "--to", app, "--https", "127.0.0.1:0", "--cert", &path("empty.pem"), "--key", &path("open.key")], "can be read by others"),
+        (
+            vec![
+                "serve",
+                "--to",
+                app,
+                "--https",
+                "127.0.0.1:0",
+                "--cert",
+                &path("none"),
+                "--key",
+                &path("empty.pem"),
+            ],
+            "none",
+        ),
+        (
+            vec![
+                "serve",
+                "--to",
+                app,
+                "--https",
+                "127.0.0.1:0",
+                "--cert",
+                &path("empty.pem"),
+                "--key",
+                &path("empty.pem"),
+            ],
+            "holds no certificate",
+        ),
+        (
+            vec![
+                "serve",
+                "--to",
+                app,
+                "--https",
+                "127.0.0.1:0",
+                "--cert",
+                &path("empty.pem"),
+                "--key",
+                &path("open.key"),
+            ],
+            "can be read by others",
+        ),
         (vec!["serve", "--config", &path("unknown.toml")], "did you mean `csrf`"),
         (vec!["serve", "--to", app, "--config", &path("sites.toml")], "every site of the file has its own"),
         (vec!["config", "check", &path("unknown.toml")], "did you mean `csrf`"),
@@ -67,7 +106,9 @@ fn the_default_file_is_right_and_every_command_has_an_example() {
     fs::write(&file, text).unwrap();
     assert_eq!(panoply(&["config", "check", file.to_str().unwrap()]).0, Some(0));
 
-    for command in [&[][..], &["demo"], &["run"], &["serve"], &["config"], &["config", "check"], &["config", "default"]] {
+    for command in
+        [&[][..], &["demo"], &["run"], &["serve"], &["config"], &["config", "check"], &["config", "default"]]
+    {
         let (code, help, _) = panoply(&[command, &["--help"]].concat());
         assert_eq!(code, Some(0), "{command:?}");
         assert!(help.contains("Example:\n"), "{command:?}: {help}");

@@ -53,8 +53,10 @@ async fn server_sent_events_come_as_they_happen() {
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut events = 0;
     while events < 3 {
-        let frame = tokio::time::timeout(Duration::from_secs(5), answer.frame()).await.expect("an event in time");
-        events += frame.unwrap().unwrap().data_ref().unwrap().windows(5).filter(|piece| piece == b"data:").count();
+        let frame =
+            tokio::time::timeout(Duration::from_secs(5), answer.frame()).await.expect("an event in time");
+        events +=
+            frame.unwrap().unwrap().data_ref().unwrap().windows(5).filter(|piece| piece == b"data:").count();
     }
 }
 
@@ -70,7 +72,14 @@ async fn trailers_heads_and_not_modified_pass() {
     let whole = client.get("/etag").await;
     for [first, second] in [
         client.both(|| Request::head("/etag").body(Full::default()).unwrap()).await,
-        client.both(|| Request::get("/etag").header("if-none-match", whole.header("etag")).body(Full::default()).unwrap()).await,
+        client
+            .both(|| {
+                Request::get("/etag")
+                    .header("if-none-match", whole.header("etag"))
+                    .body(Full::default())
+                    .unwrap()
+            })
+            .await,
     ] {
         for answer in [first, second] {
             assert!(answer.body.is_empty(), "{answer:?}");
@@ -115,7 +124,13 @@ async fn what_belongs_to_one_connection_goes_no_further() {
     let answer = gateway.client().ask(request).await;
     assert_eq!((answer.header("x-own"), answer.header("x-hop"), answer.header("keep-alive")), ("1", "", ""));
     let head = app.heads(1).remove(0).to_lowercase();
-    for (name, passes) in [("x-own", true), ("x-mine", false), ("te", false), ("proxy-connection", false), ("connection", false)] {
+    for (name, passes) in [
+        ("x-own", true),
+        ("x-mine", false),
+        ("te", false),
+        ("proxy-connection", false),
+        ("connection", false),
+    ] {
         assert_eq!(head.contains(&format!("\r\n{name}:")), passes, "{name}: {head}");
     }
 }
@@ -126,8 +141,18 @@ async fn only_the_gateways_word_on_the_visitor_reaches_the_app() {
     let gateway = Gateway::serve(app.address(), &[]);
     let client = gateway.client();
     let claims = [
-        "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "forwarded",
-        "x-real-ip", "true-client-ip", "cf-connecting-ip", "x_forwarded_for", "x_real_ip", "x-panoply-visitor",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "forwarded",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x_forwarded_for",
+        "x_real_ip",
+        "x-panoply-visitor",
     ];
     let spoofed = || {
         claims
@@ -208,7 +233,9 @@ async fn what_is_no_http_gets_400_and_the_connection_closed() {
         let mut stream = gateway.client().connect("http/1.1").await;
         stream.write_all(bytes).await.unwrap();
         let mut answer = String::new();
-        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.expect("closed");
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer))
+            .await
+            .expect("closed");
         assert!(answer.starts_with("HTTP/1.1 400"), "{:?}: {answer}", String::from_utf8_lossy(bytes));
     }
     assert_eq!(app.seen().concat(), "");
@@ -221,7 +248,10 @@ async fn bytes_after_an_upgrade_wait_for_the_101() {
         let read = stream.read(&mut chunk).unwrap();
         record.add(&chunk[..read]);
         std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(stream.set_nonblocking(true).and_then(|()| stream.read(&mut chunk)).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(
+            stream.set_nonblocking(true).and_then(|()| stream.read(&mut chunk)).unwrap_err().kind(),
+            std::io::ErrorKind::WouldBlock
+        );
         stream.set_nonblocking(false).unwrap();
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome").unwrap();
         let read = stream.read(&mut chunk).unwrap();
@@ -229,7 +259,8 @@ async fn bytes_after_an_upgrade_wait_for_the_101() {
     });
     let gateway = Gateway::serve(app.address(), &[]);
     let mut stream = gateway.client().connect("http/1.1").await;
-    let request = b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nearly";
+    let request =
+        b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nearly";
     stream.write_all(request).await.unwrap();
     let mut answer = vec![0; 4096];
     let mut got = String::new();
@@ -272,7 +303,11 @@ async fn an_app_that_is_down_or_breaks_is_a_502_with_the_shields_headers() {
         for answer in gateway.client().both(|| get("/")).await {
             assert_eq!(answer.status, 502, "{answer:?}");
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{answer:?}");
-            assert!(!answer.text().contains("127.0.0.1"), "the visitor learns the status alone: {}", answer.text());
+            assert!(
+                !answer.text().contains("127.0.0.1"),
+                "the visitor learns the status alone: {}",
+                answer.text()
+            );
         }
         gateway.logged("the app at http://127.0.0.1:");
     }
@@ -342,11 +377,23 @@ async fn repeated_headers_keep_their_order_and_crumbs_of_cookies_are_joined() {
     );
     let gateway = Gateway::serve(app.address(), &[]);
     let crumbs = || {
-        Request::get("/").header("cookie", "a=1").header("cookie", "b=2").header("x-list", "1").header("x-list", "2")
-            .body(Full::<Bytes>::default()).unwrap()
+        Request::get("/")
+            .header("cookie", "a=1")
+            .header("cookie", "b=2")
+            .header("x-list", "1")
+            .header("x-list", "2")
+            .body(Full::<Bytes>::default())
+            .unwrap()
     };
     for answer in gateway.client().both(crumbs).await {
-        let all = |name: &str| answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let all = |name: &str| {
+            answer
+                .headers
+                .get_all(name)
+                .iter()
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(all("link"), ["<1>", "<2>"]);
         assert!(all("set-cookie")[0].starts_with("a=1") && all("set-cookie")[1].starts_with("b=2"));
     }
@@ -360,7 +407,10 @@ async fn repeated_headers_keep_their_order_and_crumbs_of_cookies_are_joined() {
 async fn over_http_2_the_host_is_the_authority() {
     let app = Recorder::answering(OK);
     let gateway = Gateway::serve(app.address(), &[]);
-    gateway.client().ask_http_2(Request::get("/").header("host", "shop.example").body(Full::default()).unwrap()).await;
+    gateway
+        .client()
+        .ask_http_2(Request::get("/").header("host", "shop.example").body(Full::default()).unwrap())
+        .await;
     let head = app.heads(1).remove(0);
     assert!(head.contains("\r\nhost: shop.example"), "{head}");
     assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
@@ -384,10 +434,13 @@ async fn a_visitor_who_leaves_in_the_middle_of_an_upload_leaves_no_whole_request
 
 #[tokio::test]
 async fn an_early_answer_to_an_upload_is_not_lost() {
-    let app = Recorder::answering(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 3\r\n\r\nno!");
+    let app =
+        Recorder::answering(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 3\r\n\r\nno!");
     let gateway = Gateway::serve(app.address(), &[]);
-    let request = Request::post("/").header("content-type", "application/octet-stream")
-        .body(Full::from(vec![0; 4 * 1024 * 1024])).unwrap();
+    let request = Request::post("/")
+        .header("content-type", "application/octet-stream")
+        .body(Full::from(vec![0; 4 * 1024 * 1024]))
+        .unwrap();
     let answer = read(gateway.client().begin(request).await).await;
     assert!(answer.status == 400, "{answer:?}");
 }

@@ -21,7 +21,9 @@ async fn secure_cookies_work_without_trust_proxy() {
             assert!(cookie.contains(flag), "{cookie}");
         }
         let session = cookie.split(';').next().unwrap().to_owned();
-        let account = client.ask(Request::get("/account").header("cookie", session).body(Full::default()).unwrap()).await;
+        let account = client
+            .ask(Request::get("/account").header("cookie", session).body(Full::default()).unwrap())
+            .await;
         assert_eq!(account.status, 200);
         assert!(account.text().contains("a@b.example"), "{}", account.text());
     }
@@ -34,7 +36,11 @@ async fn the_app_sees_its_visitor() {
     let seen: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
     assert_eq!(seen["ip"], "127.0.0.1", "{seen}");
     assert_eq!(seen["secure"], true, "{seen}");
-    assert!(seen["headers"].get("x-panoply-visitor").is_none() && seen["headers"].get("x-forwarded-for").is_none(), "{seen}");
+    assert!(
+        seen["headers"].get("x-panoply-visitor").is_none()
+            && seen["headers"].get("x-forwarded-for").is_none(),
+        "{seen}"
+    );
 }
 
 #[tokio::test]

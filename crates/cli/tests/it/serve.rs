@@ -41,7 +41,8 @@ async fn a_stranger_sees_none_of_the_weaknesses() {
     gateway.logged("the till is on fire"); // the original is the operator's
 
     let cookies = client.get("/cookies").await;
-    let cookies: Vec<_> = cookies.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect();
+    let cookies: Vec<_> =
+        cookies.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect();
     for (name, script_may_read) in [("theme", true), ("connect.sid2", false), ("XSRF-TOKEN", true)] {
         let line = cookies.iter().find(|line| line.starts_with(name)).unwrap();
         assert!(line.contains("; Secure") && line.contains("; SameSite=Lax"), "{line}");
@@ -56,14 +57,17 @@ async fn every_refusal_has_the_shields_headers_over_both_versions() {
     let client = gateway.client();
     let foreign = || {
         let mut request = form("/login", "email=a&password=b");
-        for (name, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("cookie", "a=b")] {
+        for (name, value) in
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("cookie", "a=b")]
+        {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         request
     };
     let long = format!("/{}", "x".repeat(9000));
     let many = || {
-        let request = (0..120).fold(Request::get("/"), |request, number| request.header(format!("x-{number}"), "1"));
+        let request =
+            (0..120).fold(Request::get("/"), |request, number| request.header(format!("x-{number}"), "1"));
         request.body(Full::<Bytes>::default()).unwrap()
     };
     let large = || {
@@ -103,7 +107,10 @@ async fn the_other_door_leads_known_hosts_to_https() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
-        assert!(location.is_empty() || answer.contains(&format!("\r\nlocation: {location}\r\n")), "{host}: {answer}");
+        assert!(
+            location.is_empty() || answer.contains(&format!("\r\nlocation: {location}\r\n")),
+            "{host}: {answer}"
+        );
         assert!(answer.contains("x-content-type-options: nosniff"), "{host}: {answer}");
     }
 }
@@ -117,7 +124,8 @@ async fn a_trusted_proxy_says_who_asks() {
     let gateway = Gateway::serve(shop.address(), &["--config", file.to_str().unwrap()]);
     let client = gateway.client();
     let ask = |ip: &'static str| {
-        let request = Request::get("/etag").header("x-forwarded-for", ip).body(Full::<Bytes>::default()).unwrap();
+        let request =
+            Request::get("/etag").header("x-forwarded-for", ip).body(Full::<Bytes>::default()).unwrap();
         let client = client.clone();
         async move { client.ask(request).await.status.as_u16() }
     };
@@ -201,7 +209,11 @@ fn the_log_is_one_line_an_event_whatever_a_visitor_sends() {
 /// A request whose announced body never comes.
 async fn raw(gateway: &Gateway, request: &Request<Full<Bytes>>) -> crate::client::Answer {
     let mut stream = gateway.client().connect("http/1.1").await;
-    let mut head = format!("{} {} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n", request.method(), request.uri());
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n",
+        request.method(),
+        request.uri()
+    );
     for (name, value) in request.headers() {
         head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
     }
@@ -213,7 +225,9 @@ async fn raw(gateway: &Gateway, request: &Request<Full<Bytes>>) -> crate::client
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines
         .map(|line| line.split_once(": ").unwrap())
-        .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse::<http::HeaderValue>().unwrap()))
+        .map(|(name, value)| {
+            (name.parse::<http::HeaderName>().unwrap(), value.parse::<http::HeaderValue>().unwrap())
+        })
         .collect();
     crate::client::Answer {
         status,

@@ -8,7 +8,8 @@ use super::text::{Text, deserialize_text, shown};
 
 /// Where the gateway listens: an IP address and a port, such as `[::]:8443`.
 ///
-/// `[::]` is every address of the machine, those of IPv4 too.
+/// `[::]` is every address of the machine, those of IPv4 too. With port 0 the system chooses one, which start-up
+/// tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen(SocketAddr);
 
@@ -44,10 +45,6 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
         match text.parse::<SocketAddr>() {
-            Ok(addr) if addr.port() == 0 => Err(SettingError::new(
-                format!("port 0 is a different one at each start, but `{text}` listens there"),
-                "write the port that visitors use: 443 for https, 80 for http",
-            )),
             Ok(addr) => Ok(Self(addr)),
             Err(_) => Err(SettingError::new(
                 format!("an address to listen on is an IP address and a port, but `{}` is not", shown(text)),
@@ -90,7 +87,6 @@ mod tests {
             ("::1", "`[::1]:443`"),
             ("[::]", "`[::]:443`"),
             ("shop.example:443", "`[::]:443`"),
-            ("[::]:0", "the port"),
             ("[::]:70000", "`[::]:443`"),
             ("", "`[::]:443`"),
         ] {

@@ -55,7 +55,7 @@ fn every_answer_says_where_what_and_how_to_mend_it() {
 fn the_example_holds_every_default() {
     let example = Config::parse(Config::EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
     let mut default = Config::default();
-    default.shield = all_on();
+    default.shield = as_by_default();
     assert_eq!(format!("{example:#?}"), format!("{default:#?}"));
     for practice in Practice::ALL {
         assert!(Config::EXAMPLE.contains(&format!("\n{practice} = ")) || has_table(practice), "{practice}");
@@ -227,8 +227,11 @@ fn uncommented() -> String {
     Config::EXAMPLE.lines().map(line).collect()
 }
 
-fn all_on() -> Policies {
-    let lines: String = Practice::ALL.iter().map(|practice| format!("{practice} = \"on\"\n")).collect();
+/// Each practice in its state of the default shield, with the settings that a missing key means.
+fn as_by_default() -> Policies {
+    let shield = panoply::Shield::in_front();
+    let state = |practice: &Practice| format!("{practice} = \"{}\"\n", shield.state(*practice).0);
+    let lines: String = Practice::ALL.iter().map(state).collect();
     toml::from_str(&lines).unwrap()
 }
 

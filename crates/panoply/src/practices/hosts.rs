@@ -46,6 +46,8 @@ use crate::{Policy, Practice, Rejection, SettingError, Visit};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default = "Policy::in_front", deny_unknown_fields)]
 pub struct Hosts {
+    /// Never of `[shield.hosts]`: a site has its names where it has its app.
+    #[serde(skip)]
     names: Vec<Name>,
     health_path: Option<Path>,
 }
@@ -60,8 +62,16 @@ impl Hosts {
     /// # Errors
     /// When one of them is no host name.
     pub fn named<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Result<Self, SettingError> {
-        let names = hosts.into_iter().map(|host| host.as_ref().parse()).collect::<Result<_, _>>()?;
-        Ok(Self { names, health_path: None })
+        Self::default().names(hosts)
+    }
+
+    /// These names in place of those before.
+    ///
+    /// # Errors
+    /// When one of them is no host name.
+    pub fn names<H: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = H>) -> Result<Self, SettingError> {
+        self.names = hosts.into_iter().map(|host| host.as_ref().parse()).collect::<Result<_, _>>()?;
+        Ok(self)
     }
 
     /// Lets a path be asked for under any name, as load balancers do that check by address.

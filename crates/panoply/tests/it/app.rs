@@ -8,25 +8,29 @@ use tower::{Layer, ServiceExt, service_fn};
 
 /// An answer as it left the shield.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
     /// The value of a header that is there once at most; empty where it is not there.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 /// What `shield` answers to `request` in front of an app that always says `said`.
-pub async fn answer(shield: &Shield, request: Request<&str>, said: Response<impl Into<Bytes>>) -> Answer {
+pub(crate) async fn answer(
+    shield: &Shield,
+    request: Request<&str>,
+    said: Response<impl Into<Bytes>>,
+) -> Answer {
     let said = said.map(|body| Full::new(body.into()));
     let app = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
         let said = said.clone();
@@ -36,7 +40,7 @@ pub async fn answer(shield: &Shield, request: Request<&str>, said: Response<impl
     read(shield.layer(app).oneshot(request).await).await
 }
 
-pub async fn read<B>(response: Result<Response<B>, Infallible>) -> Answer
+pub(crate) async fn read<B>(response: Result<Response<B>, Infallible>) -> Answer
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>,
 {
