@@ -90,7 +90,7 @@ app.get('/etag', (req, res) => res.type('text').send('the same text every time\n
 
 app.get('/cookies', (req, res) => {
   res.cookie('theme', 'dark');
-  res.cookie('connect.sid2', 's:4fQzP0.c2lnbmF0dXJl');
+  res.cookie('connect.sid2', 's:4fQzP0bJ7yXo2mVn.DGDUkGlIkCzPz+C0B064FNgHdEjox7ch8tOBGslZ5QI');
   res.cookie('XSRF-TOKEN', 'abc');
   res.json({ set: 3 });
 });

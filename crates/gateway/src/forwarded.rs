@@ -7,7 +7,6 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HOST, HeaderName};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 use panoply::{Scheme, Visitor};
 
@@ -34,7 +33,7 @@ impl Peer {
     /// Replaces every header that says who asks by what we know.
     ///
     /// A trusted proxy's own words stay, and the proxy itself is added to the end of them.
-    pub(crate) fn tell(&self, visitor: Visitor, headers: &mut HeaderMap, authority: Option<&Authority>) {
+    pub(crate) fn tell(&self, visitor: Visitor, headers: &mut HeaderMap) {
         let peer = self.address.ip();
         let through_proxy = visitor.ip != peer;
         strip(headers, through_proxy);
@@ -46,17 +45,25 @@ impl Peer {
             headers.insert(FORWARDED, self.forwarded.clone());
         }
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(visitor.scheme.as_str()));
-        if let Some(host) = headers.get(HOST).cloned() {
+        let host = headers.get(HOST).cloned();
+        let port = host.as_ref().and_then(port).unwrap_or(visitor.scheme.default_port());
+        headers.insert(X_FORWARDED_PORT, port.into());
+        if let Some(host) = host {
             headers.insert(X_FORWARDED_HOST, host);
         }
-        let port = authority.and_then(Authority::port_u16).unwrap_or(visitor.scheme.default_port());
-        headers.insert(X_FORWARDED_PORT, port.into());
     }
 
     /// Tells a child whose preload knows the secret whose request this is.
     pub(crate) fn prove(&self, proof: &Proof, visitor: Visitor, headers: &mut HeaderMap) {
         headers.insert(Proof::HEADER, proof.vouch_for(SocketAddr::new(visitor.ip, self.address.port())));
     }
+}
+
+/// The port that a `Host` names.
+fn port(host: &HeaderValue) -> Option<u16> {
+    let (name, port) = host.to_str().ok()?.rsplit_once(':')?;
+    // Within brackets a colon is the address's own.
+    if name.starts_with('[') && !name.ends_with(']') { None } else { port.parse().ok() }
 }
 
 /// A node as `Forwarded` writes it: IPv6 in brackets and quotes (RFC 7239 §6).
@@ -159,7 +166,7 @@ mod tests {
         }
         let visitor = Visitor { ip: visitor.parse().unwrap(), scheme: Scheme::Https, ..Visitor::default() };
         let peer = Peer::new(format!("{peer}:40000").parse().unwrap(), Scheme::Https);
-        peer.tell(visitor, &mut headers, Some(&"shop.example:8443".parse().unwrap()));
+        peer.tell(visitor, &mut headers);
         let mut told: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
@@ -208,6 +215,20 @@ mod tests {
             told("[::ffff:192.0.2.1]", "192.0.2.1", &[]),
             ours("192.0.2.1", "for=192.0.2.1;proto=https")
         );
+    }
+
+    #[test]
+    fn the_port_is_the_one_that_the_host_names() {
+        for (host, found) in [
+            ("a:8443", Some(8443)),
+            ("a", None),
+            ("[::1]", None),
+            ("[::1]:81", Some(81)),
+            ("a:", None),
+            ("a:x", None),
+        ] {
+            assert_eq!(port(&host.parse().unwrap()), found, "{host}");
+        }
     }
 
     #[test]

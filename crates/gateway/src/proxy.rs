@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, HOST, UPGRADE};
+use http::header::{CONNECTION, COOKIE, EXPECT, HOST, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
@@ -74,7 +74,8 @@ fn prepare(
     {
         head.headers.insert(HOST, host);
     }
-    peer.tell(visitor, &mut head.headers, head.uri.authority());
+    join_cookies(&mut head.headers);
+    peer.tell(visitor, &mut head.headers);
     if let Some(proof) = upstreams.proof() {
         peer.prove(proof, visitor, &mut head.headers);
     }
@@ -84,6 +85,21 @@ fn prepare(
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, protocol);
     head.extensions.remove::<OnUpgrade>()
+}
+
+/// HTTP/2 splits cookies over several lines; an HTTP/1.1 app is to see one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(_)) = (lines.next(), lines.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for line in headers.get_all(COOKIE).iter().skip(1) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    // What was valid apart is valid joined.
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// The target as a server that is no proxy reads it.

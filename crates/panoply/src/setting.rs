@@ -21,6 +21,7 @@ impl SettingError {
     }
 
     /// The error as serde carries it: the hint on a line of its own, for whoever prints it to split off.
+    #[must_use]
     pub fn into_serde<E: serde::de::Error>(self) -> E {
         E::custom(format_args!("{}\nhint: {}", self.message, self.hint))
     }

@@ -245,7 +245,7 @@ impl Shield {
             }
         }
         harden(&visit, fingerprint, &mut response, |fingerprint, response| {
-            fingerprint.finish(&visit, response)
+            fingerprint.finish(&visit, response);
         });
         harden(&visit, headers, &mut response, |headers, response| headers.finish(&visit, response));
         Response::from_parts(response, body)

@@ -36,9 +36,8 @@ impl Gateway {
         let mut gateway = Self { child, https: SocketAddr::from(([0; 4], 0)), http: None, state, log };
         let deadline = Instant::now() + START;
         loop {
-            let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => line,
-                Err(_) => panic!("panoply {arguments:?} did not start:\n{}", gateway.log()),
+            let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                panic!("panoply {arguments:?} did not start:\n{}", gateway.log());
             };
             let mut words = line.split([' ', ',']).filter(|word| !word.is_empty());
             match (words.next(), words.next().and_then(|word| word.parse().ok())) {

@@ -111,7 +111,7 @@ async fn the_other_door_leads_known_hosts_to_https() {
             location.is_empty() || answer.contains(&format!("\r\nlocation: {location}\r\n")),
             "{host}: {answer}"
         );
-        assert!(answer.contains("x-content-type-options: nosniff"), "{host}: {answer}");
+        assert!(answer.contains("x-frame-options: SAMEORIGIN"), "{host}: {answer}");
     }
 }
 
@@ -149,7 +149,7 @@ async fn a_login_that_loses_its_cookie_is_noticed() {
     gateway.logged("app.set('trust proxy', 'loopback')");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_end_before_the_gateway_does() {
     let app = crate::recorder::Recorder::with(|stream, record| {
         use std::io::{Read, Write};
