@@ -49,7 +49,7 @@ mod settings;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, CONTENT_TYPE,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL,
+    Entry, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL,
     X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request, response};
@@ -381,11 +381,11 @@ impl Policy for Headers {
 
 /// Adds a header, unless the app did.
 fn offer(headers: &mut HeaderMap, name: &HeaderName, value: Option<impl Into<HeaderValue>>) {
+    // It fails only where the app sent 24,576 headers, as many as the map holds.
     if let Some(value) = value
-        && !headers.contains_key(name)
+        && let Ok(Entry::Vacant(free)) = headers.try_entry(name)
     {
-        // It fails only where the app sent 24,576 headers, as many as the map holds.
-        let _ = headers.try_insert(name, value.into());
+        let _ = free.try_insert(value.into());
     }
 }
 
