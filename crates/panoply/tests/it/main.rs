@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails says where")]
 
 mod app;
+mod catalogue;
 mod client;
 mod cookies;
 mod csrf;
