@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::args::Demo;
 use crate::front::parse;
-use crate::serve::asked_to_end;
+use crate::signals::Ending;
 use crate::trouble::Trouble;
 
 use shop::shop;
@@ -32,6 +32,7 @@ pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {
         )
     })?;
     let naked = listener.local_addr().unwrap_or(demo.naked);
+    let mut ending = Ending::listen()?;
     let gateway = Gateway::open(&config(&demo, naked)?)?;
     let shielded = gateway.https().unwrap_or(demo.https);
     let mut roots = RootCertStore::empty();
@@ -44,7 +45,7 @@ pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {
     print!("{}", table(&findings, paint));
     if !demo.once {
         print!("{}", invitation(naked, shielded, paint));
-        asked_to_end().await?;
+        ending.asked().await;
     }
     running.drain(Duration::from_secs(1)).await;
     let bare = findings.iter().any(|finding| !finding.shielded.safe);

@@ -7,6 +7,7 @@ mod front;
 mod outset;
 mod run;
 mod serve;
+mod signals;
 mod trouble;
 
 use std::process::ExitCode;

@@ -3,20 +3,20 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use panoply_gateway::supervise::{App, Command, Signal, exit_code, free_port};
+use panoply_gateway::supervise::{App, Command, exit_code, free_port};
 use panoply_gateway::{Gateway, state_folder};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Run;
 use crate::front;
 use crate::outset;
-use crate::serve::asked_to_end;
+use crate::signals::{Ending, ForTheApp};
 use crate::trouble::Trouble;
 
 pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     let Some((program, arguments)) = run.command.split_first() else {
         return Err(Trouble::new("no command", "write it after `--`: panoply run -- npm start"));
     };
+    let (mut ending, mut for_the_app) = (Ending::listen()?, ForTheApp::listen()?);
     // Everything that can be wrong with us is found before the app is started.
     let port = free_port()?;
     let mut config = run.front.config(front::App::Started)?;
@@ -34,8 +34,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     )?;
     let ready = tokio::select! {
         ready = app.ready(PATIENCE) => ready,
-        asked = asked_to_end() => {
-            asked?;
+        () = ending.asked() => {
             return Ok(ExitCode::from(app.stop(Duration::from_secs(run.grace)).await));
         }
     };
@@ -45,53 +44,33 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     let running = gateway.start()?;
 
     let grace = Duration::from_secs(run.grace);
-    let code = tokio::select! {
-        status = app.exited() => {
-            tracing::error!(%status, "the app ended by itself");
-            running.drain(Duration::from_millis(100)).await;
-            app.stop(grace).await; // what it started and left behind
-            exit_code(status)
-        }
-        asked = asked_to_end() => {
-            asked?;
-            tracing::info!("no more connections; requests may end, then the app");
-            tokio::select! {
-                _ = running.drain(grace) => {}
-                asked = asked_to_end() => asked?, // a second time: now
+    let code = loop {
+        tokio::select! {
+            status = app.exited() => {
+                tracing::error!(%status, "the app ended by itself");
+                running.drain(LAST_WORDS).await;
+                app.stop(grace).await; // what it started and left behind
+                break exit_code(status);
             }
-            app.stop(grace).await
+            () = ending.asked() => {
+                tracing::info!("no more connections; requests may end, then the app");
+                tokio::select! {
+                    _ = running.drain(grace) => {}
+                    () = ending.asked() => {} // a second time: now
+                }
+                break app.stop(grace).await;
+            }
+            received = for_the_app.next() => {
+                if let Err(error) = app.signal(received) {
+                    tracing::warn!(%error, signal = ?received, "the app could not be told");
+                }
+            }
         }
-        trouble = pass_on(&app) => return Err(trouble),
     };
     Ok(ExitCode::from(code))
 }
 
-/// Signals that mean something to an app and nothing to us.
-async fn pass_on(app: &App) -> Trouble {
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|error| Trouble::new(format_args!("cannot wait for signals: {error}"), "report this"))
-    };
-    let (hangup, user_1, user_2) = match (
-        listen(SignalKind::hangup()),
-        listen(SignalKind::user_defined1()),
-        listen(SignalKind::user_defined2()),
-    ) {
-        (Ok(hangup), Ok(user_1), Ok(user_2)) => (hangup, user_1, user_2),
-        (Err(trouble), ..) | (_, Err(trouble), _) | (.., Err(trouble)) => return trouble,
-    };
-    let (mut hangup, mut user_1, mut user_2) = (hangup, user_1, user_2);
-    loop {
-        let received = tokio::select! {
-            _ = hangup.recv() => Signal::HUP,
-            _ = user_1.recv() => Signal::USR1,
-            _ = user_2.recv() => Signal::USR2,
-        };
-        if let Err(error) = app.signal(received) {
-            tracing::warn!(%error, signal = ?received, "the app could not be told");
-        }
-    }
-}
-
 /// A large app compiles itself at start-up; after this long it is taken to be stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// For answers that were on their way when the app ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
