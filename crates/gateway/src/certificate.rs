@@ -1,8 +1,8 @@
 //! The certificate the gateway shows: the operator's own, or one made for localhost and kept.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::GatewayError;
+use crate::{GatewayError, state};
 
 /// A chain and its key, as rustls takes them.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ fn is_current(chain: &Path, wanted: &str) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a certificate's dates are the machine's own")]
-fn make(state: &Path, chain: &Path, key: &Path, names: &[String], note: &str) -> Result<(), GatewayError> {
+fn make(folder: &Path, chain: &Path, key: &Path, names: &[String], note: &str) -> Result<(), GatewayError> {
     let refused = |source| GatewayError::SelfMade { names: names.join(", "), source };
     let mut params = CertificateParams::new(subject_names(names)).map_err(refused)?;
     let now = SystemTime::now();
@@ -99,24 +99,17 @@ fn make(state: &Path, chain: &Path, key: &Path, names: &[String], note: &str) ->
     let pair = KeyPair::generate().map_err(refused)?;
     let certificate = params.self_signed(&pair).map_err(refused)?;
 
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(|source| GatewayError::File {
-        verb: "write",
-        path: state.to_owned(),
-        source,
-    })?;
+    state::make(folder).map_err(|source| unwritable(folder, source))?;
     write(key, pair.serialize_pem().as_bytes())?;
     write(chain, format!("{note}\n{}", certificate.pem()).as_bytes())
 }
 
-/// Whole or not at all, and never readable by others, not even for a moment.
 fn write(path: &Path, text: &[u8]) -> Result<(), GatewayError> {
-    let fresh = path.with_extension("new");
-    let written = fs::remove_file(&fresh)
-        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-        .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh))
-        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&fresh, path));
-    written.map_err(|source| GatewayError::File { verb: "write", path: path.to_owned(), source })
+    state::write(path, &path.with_extension("new"), text).map_err(|source| unwritable(path, source))
+}
+
+fn unwritable(path: &Path, source: io::Error) -> GatewayError {
+    GatewayError::File { verb: "write", path: path.to_owned(), source }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GatewayError> {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ fn host<B>(request: &Request<B>) -> &str {
 async fn serve_http_1(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     door: Arc<Inside>,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
@@ -165,23 +165,13 @@ async fn serve_http_1(
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed(&mut closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP/1.1 connection broke");
-    }
+    until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, "HTTP/1.1").await;
 }
 
 async fn serve_http_2(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     door: Arc<Inside>,
-    mut closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
@@ -196,22 +186,31 @@ async fn serve_http_2(
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .serve_connection(TokioIo::new(stream), service);
+    until_closed(connection, http2::Connection::graceful_shutdown, closing, "HTTP/2").await;
+}
+
+/// Drives a connection to its end; when the gateway closes, to the end of the requests that it has.
+async fn until_closed<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    mut closing: watch::Receiver<bool>,
+    protocol: &'static str,
+) {
     let mut connection = pin!(connection);
+    let closed = async {
+        // A gateway that is gone closes its connections too.
+        let _ = closing.wait_for(|closing| *closing).await;
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = closed(&mut closing) => {
-            connection.as_mut().graceful_shutdown();
+        () = closed => {
+            shut_down(connection.as_mut());
             connection.await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP/2 connection broke");
+        tracing::debug!(%error, protocol, "a connection broke");
     }
-}
-
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    // The gateway going away closes its connections too.
-    let _ = closing.wait_for(|closing| *closing).await;
 }
 
 /// A phone on a bad network takes a few round trips of some hundred milliseconds.

@@ -41,11 +41,13 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     /// The app at these addresses; at none yet, where it is still to be started.
     pub(crate) fn new(addresses: &[Upstream]) -> Self {
-        let upstreams = Self::default();
-        if !addresses.is_empty() {
-            upstreams.are(addresses);
-        }
-        upstreams
+        let target = |upstream: &Upstream| Target::at(upstream.host().to_owned(), upstream.port());
+        let targets = if addresses.is_empty() {
+            OnceLock::new()
+        } else {
+            OnceLock::from(addresses.iter().map(target).collect::<Box<[_]>>())
+        };
+        Self { targets, ..Self::default() }
     }
 
     /// The app was started, and is at `address`. What the file says of a site's app stays.
@@ -67,13 +69,6 @@ impl Upstreams {
             [one] => Some(one),
             many => many.get(self.next.fetch_add(1, Ordering::Relaxed) % many.len().max(1)),
         }
-    }
-
-    fn are(&self, addresses: &[Upstream]) {
-        let targets =
-            addresses.iter().map(|upstream| Target::at(upstream.host().to_owned(), upstream.port()));
-        // Said once, while it is made.
-        let _ = self.targets.set(targets.collect());
     }
 }
 
@@ -126,7 +121,7 @@ impl Target {
             // How it ended is told to whoever waits for an answer on it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Lease { sender, slot: self.slot, rests: DEFAULT_REST, rested: Duration::ZERO, reused: false })
+        Ok(Lease { sender, slot: self.slot, rests: DEFAULT_REST, rested: Duration::ZERO })
     }
 }
 
@@ -144,7 +139,6 @@ pub(crate) struct Lease {
     rests: Duration,
     /// How long it lay idle before this request.
     pub(crate) rested: Duration,
-    pub(crate) reused: bool,
 }
 
 impl Lease {
@@ -170,7 +164,7 @@ impl Lease {
                 if idle.len() >= MAX_IDLE {
                     idle.remove(0); // the one that rested longest
                 }
-                idle.push(Idle { lease: Self { reused: true, ..self }, since, until });
+                idle.push(Idle { lease: self, since, until });
             }
         });
     }
@@ -180,7 +174,7 @@ impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("slot", &self.slot)
-            .field("reused", &self.reused)
+            .field("rested", &self.rested)
             .finish_non_exhaustive()
     }
 }

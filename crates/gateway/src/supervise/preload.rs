@@ -2,14 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Write as _};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use http::{HeaderName, HeaderValue};
+
+use crate::state;
 
 /// Shows an app that a request came through this gateway: whoever else reaches the app's port cannot forge it.
 #[derive(Clone)]
@@ -66,13 +66,13 @@ impl Preload {
     /// # Errors
     /// When `state` cannot be written.
     pub(super) fn write(state: &Path, port: u16) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(state)?;
+        state::make(state)?;
         // The app may have another working directory than we.
-        let state = std::path::absolute(state)?;
-        let script = state.join("preload.cjs");
-        let marker = state.join(format!("preloaded-{port}"));
-        remove(&marker)?;
-        replace(&script, &state.join(format!("preload-{port}.new")))?;
+        let folder = std::path::absolute(state)?;
+        let script = folder.join("preload.cjs");
+        let marker = folder.join(format!("preloaded-{port}"));
+        state::remove(&marker)?;
+        state::write(&script, &folder.join(format!("preload-{port}.new")), SCRIPT)?;
         Ok(Self { script, marker, proof: Proof::random() })
     }
 
@@ -85,23 +85,7 @@ impl Preload {
 impl Drop for Preload {
     fn drop(&mut self) {
         // The script stays: another run may use it. A marker that stays is removed when its port comes again.
-        let _ = remove(&self.marker);
-    }
-}
-
-/// Renames, so that a process that starts meanwhile reads the old script or the new one, but no half of one.
-fn replace(script: &Path, new: &Path) -> io::Result<()> {
-    remove(new)?;
-    // `create_new` follows no link that somebody left there.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-    file.write_all(SCRIPT)?;
-    fs::rename(new, script)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        let _ = state::remove(&self.marker);
     }
 }
 
