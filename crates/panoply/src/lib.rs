@@ -39,6 +39,7 @@ mod service;
 mod setting;
 mod shield;
 mod size;
+pub mod store;
 mod visit;
 mod world;
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Buckets;
 use crate::practices::errors::Ration;
@@ -30,6 +30,12 @@ impl World {
         self.clock.now()
     }
 
+    /// The time of day, since the beginning of 1970 UTC: for what others read too, such as a date in a cookie.
+    #[must_use]
+    pub fn unix_time(&self) -> Duration {
+        self.clock.unix_time()
+    }
+
     /// 128 bits that nobody can guess.
     #[must_use]
     pub fn random(&self) -> u128 {
@@ -43,7 +49,7 @@ impl Default for World {
     }
 }
 
-/// A clock that only goes forward.
+/// A clock that only goes forward, and beside it the time of day.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -61,7 +67,7 @@ impl Clock {
         Self(Source::System(Instant::now()))
     }
 
-    /// A clock that stands still until [`advance`](Self::advance) moves it; clones share it.
+    /// A clock that stands still at the end of 2026 until [`advance`](Self::advance) moves it; clones share it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -84,10 +90,25 @@ impl Clock {
         }
     }
 
-    fn now(&self) -> Duration {
+    /// The time since this clock was made; nobody can set it back.
+    #[must_use]
+    pub fn now(&self) -> Duration {
         match &self.0 {
             Source::System(start) => start.elapsed(),
             Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Relaxed)),
         }
     }
+
+    /// The time of day, since the beginning of 1970 UTC; an operator can set it back.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the time of day comes from")]
+    pub fn unix_time(&self) -> Duration {
+        match &self.0 {
+            Source::System(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Source::Manual(_) => END_OF_2026 + self.now(),
+        }
+    }
 }
+
+/// Where a manual clock's time of day begins: 2026-12-31T00:00:00Z.
+const END_OF_2026: Duration = Duration::from_secs(1_798_675_200);
