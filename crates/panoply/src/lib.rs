@@ -22,6 +22,7 @@ mod body;
 mod buckets;
 mod cdn;
 mod client;
+pub mod cookie_header;
 mod exemption;
 pub mod forwarded;
 mod guard;
