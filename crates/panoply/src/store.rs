@@ -1,15 +1,24 @@
 //! Where sessions are kept: one trait, and a suite that every implementation must pass.
 
+mod conformance;
+mod memory;
+
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use conformance::conformance;
+pub use memory::Memory;
+
 /// Keeps texts by id, each until its time is over.
 ///
-/// An id is of printable ASCII without white space, at most 256 bytes; a text is at most what
-/// the session policy allows. Times are rounded up to whole seconds by stores that count in seconds.
+/// An id is of printable ASCII without white space, at most 256 bytes; a text is JSON (a store may have a column
+/// of that type), as long as the session policy allows. Times are rounded up to whole seconds by stores that
+/// count in seconds; no time is over at once, and over a hundred years are a hundred.
+///
+/// [`conformance`] checks every sentence of this page.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// The text under `id`, unless there is none or its time is over.
+    /// The text under `id`, to the byte, unless there is none or its time is over.
     fn load<'a>(&'a self, id: &'a str) -> Answer<'a, Option<String>>;
 
     /// Keeps `text` for `time` under `id`, whatever stood there.
@@ -31,10 +40,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Forgets `id`. That it is not there is no error.
     fn destroy<'a>(&'a self, id: &'a str) -> Answer<'a, ()>;
 
-    /// Notes for `time` that the session `id` is one of `user`'s.
+    /// Notes that the session `id`, which stands there already, is `user`'s, for `time` at least: give it the
+    /// longest that the session may live. A session is one user's, the last it was bound to. `user` is any text
+    /// without NUL, of at most 1 KiB.
     fn bind<'a>(&'a self, user: &'a str, id: &'a str, time: Duration) -> Answer<'a, ()>;
 
-    /// Destroys every session that was bound to `user` but `except`, and says how many there were.
+    /// Destroys every session that is `user`'s but `except`, and says how many there were.
     fn destroy_all<'a>(&'a self, user: &'a str, except: Option<&'a str>) -> Answer<'a, usize>;
 }
 
@@ -72,3 +83,6 @@ pub enum StoreError {
     #[error("the store refused")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// No store has to count further.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);

@@ -17,3 +17,4 @@ mod promises;
 mod rate_limit;
 mod redirects;
 mod service;
+mod store;
