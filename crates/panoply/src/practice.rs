@@ -13,6 +13,8 @@ pub enum Practice {
     RateLimit,
     /// Did another site's page start this?
     Csrf,
+    /// Who is this, from request to request?
+    Sessions,
     /// Does this answer lead off the site?
     Redirects,
     /// Can this cookie be read, stolen or sent by others?
@@ -27,11 +29,12 @@ pub enum Practice {
 
 impl Practice {
     /// Every practice, in the order in which a request meets them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hosts,
         Self::Limits,
         Self::RateLimit,
         Self::Csrf,
+        Self::Sessions,
         Self::Redirects,
         Self::Cookies,
         Self::Errors,
@@ -51,6 +54,7 @@ impl Practice {
             Self::Limits => "limits",
             Self::RateLimit => "rate_limit",
             Self::Csrf => "csrf",
+            Self::Sessions => "sessions",
             Self::Redirects => "redirects",
             Self::Cookies => "cookies",
             Self::Errors => "errors",

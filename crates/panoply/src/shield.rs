@@ -6,6 +6,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 
 use crate::policies::Guards;
+use crate::practices::sessions::Kept;
 use crate::{
     Body, Connection, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits, Policies, Practice,
     RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError, TrustedProxies, Visit, Visitor,
@@ -68,6 +69,16 @@ impl Shield {
     #[must_use]
     pub fn csrf(mut self, csrf: impl Into<Guard<Csrf>>) -> Self {
         self.guards.csrf = csrf.into();
+        self
+    }
+
+    /// How sessions are kept: by [`Sessions`](crate::Sessions) in a store, by
+    /// [`CookieSession`](crate::CookieSession) in the cookie. A request then has a
+    /// [`Ticket`](crate::practices::sessions::Ticket) as an extension; with the `axum` feature handlers take a
+    /// [`Session`](crate::Session).
+    #[must_use]
+    pub fn sessions(mut self, sessions: impl Into<Kept>) -> Self {
+        self.guards.sessions = Some(Arc::new(sessions.into()));
         self
     }
 
@@ -201,7 +212,7 @@ impl Shield {
 
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
-        let Guards { hosts, limits, rate_limit, csrf, headers, .. } = &self.guards;
+        let Guards { hosts, limits, rate_limit, csrf, sessions, headers, .. } = &self.guards;
         judge(visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
             if let Some(policy) = rate_limit.policy() {
                 policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
@@ -210,6 +221,10 @@ impl Shield {
         judge(visit, limits, |limits| limits.admit(visit, request))?;
         judge(visit, rate_limit, |policy| policy.admit(visit, request, &self.world, rate_limit.state()))?;
         judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
+        visit.ticket = sessions.as_ref().and_then(|kept| Kept::admit(kept, visit, request, &self.world));
+        if let Some(ticket) = &visit.ticket {
+            request.extensions.insert(ticket.clone());
+        }
         if let Some(headers) = headers.policy() {
             headers.admit(visit, request, &self.world);
         }
@@ -225,6 +240,12 @@ impl Shield {
     ) -> Response<Body<B>> {
         let Guards { redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
         if let Some(rejection) = visit.cut.rejection() {
+            log(&visit, &rejection, "refused");
+            (response, body) = refuse(&visit, rejection);
+        }
+        if let Some(ticket) = &visit.ticket
+            && let Err(rejection) = Kept::finish(ticket, &mut response).await
+        {
             log(&visit, &rejection, "refused");
             (response, body) = refuse(&visit, rejection);
         }

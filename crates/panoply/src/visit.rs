@@ -7,6 +7,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
 
 use crate::client::Client;
+use crate::practices::sessions::Ticket;
 
 /// How a visitor's request travelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub struct Visit {
     pub(crate) uri: Uri,
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) nonce: Option<Nonce>,
+    /// What the visitor presented for a session, where sessions are kept.
+    pub(crate) ticket: Option<Ticket>,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
 }
@@ -107,6 +110,7 @@ impl Visit {
             uri: request.uri.clone(),
             accept: request.headers.get(ACCEPT).cloned(),
             nonce: None,
+            ticket: None,
             cut: crate::request_body::Cut::default(),
         }
     }

@@ -70,6 +70,21 @@ impl Memory {
         self
     }
 
+    /// How many sessions it holds, those too whose time is over and that no write has swept away yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).entries.len())
+            .sum()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn put(&self, id: &str, text: &str, time: Duration) -> Result<(), StoreError> {
         let mut shard = self.shard(id);
         let mut gone = shard.sweep(self.clock.now());
