@@ -44,6 +44,10 @@ impl Process {
         let sent = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill -s {name}");
     }
+
+    pub(crate) fn wait(&mut self) {
+        self.0.wait().unwrap();
+    }
 }
 
 impl Drop for Process {
