@@ -2,6 +2,10 @@
 
 mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,6 +13,10 @@ use std::time::Duration;
 
 pub use conformance::conformance;
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 
 /// Keeps texts by id, each until its time is over.
 ///
@@ -86,3 +94,10 @@ pub enum StoreError {
 
 /// No store has to count further.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// As stores count that count in seconds: a session never ends too early.
+#[cfg(any(feature = "redis", feature = "postgres"))]
+fn whole_seconds(time: Duration) -> u64 {
+    let time = time.min(LONGEST);
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}

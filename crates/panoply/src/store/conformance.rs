@@ -73,6 +73,7 @@ impl Suite {
         );
         self.create(&long, "{}", Duration::ZERO).await;
         assert_eq!(self.load(&long).await, None, "created for no time");
+        self.destroy(&long).await;
     }
 
     async fn replaces_what_it_was_told_and_nothing_else(&self) {
@@ -107,6 +108,7 @@ impl Suite {
         assert!(self.touch(id, Duration::ZERO).await, "it was there");
         assert_eq!(self.load(id).await, None, "touched for no time");
         assert_eq!(self.replace(id, "1", "2").await, Replaced::Gone);
+        self.destroy(id).await;
     }
 
     async fn knows_whose_sessions_are_whose(&self) {
