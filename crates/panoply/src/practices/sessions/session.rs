@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::data::Data;
-use super::state::State;
+use super::state::{Id, State};
 use super::{Kept, SessionError, Visited};
 
 /// What a visitor presented, a request extension: [`load`](Self::load) makes a [`Session`] of it.
@@ -193,8 +193,8 @@ impl Session {
     /// # Errors
     /// When the store fails, or the session is kept in a cookie.
     pub async fn sign_out_elsewhere(&self) -> Result<usize, SessionError> {
-        let own = self.state().id().map(ToOwned::to_owned);
-        self.sign_out(own.as_deref()).await
+        let own = self.state().id().cloned();
+        self.sign_out(own.as_ref()).await
     }
 
     /// Saves now, and not only when the answer leaves: for what another request must see before.
@@ -222,7 +222,7 @@ impl Session {
         self.0.kept.touch(self).await
     }
 
-    async fn sign_out(&self, except: Option<&str>) -> Result<usize, SessionError> {
+    async fn sign_out(&self, except: Option<&Id>) -> Result<usize, SessionError> {
         let user = self.state().user(self.0.kept.user_key());
         match user {
             Some(user) => self.0.kept.sign_out(&user, except).await,
