@@ -120,8 +120,17 @@ impl Sessions {
 
     pub(super) async fn save(&self, session: &Session) -> Result<(), SessionError> {
         session.state().is_open()?;
+        self.give_new_cookie(&mut session.state(), session.visited());
         self.write(session, Plan { save: true, ..Plan::default() }).await?;
         if session.state().is_destroyed { Err(SessionError::Gone) } else { Ok(()) }
+    }
+
+    /// What is not in the store yet is touched as it gets there.
+    pub(super) async fn touch(&self, session: &Session) -> Result<(), SessionError> {
+        if session.state().id().is_none() {
+            return Ok(());
+        }
+        self.write(session, Plan { touch: true, ..Plan::default() }).await
     }
 
     pub(super) async fn reload(&self, session: &Session) -> Result<(), SessionError> {
