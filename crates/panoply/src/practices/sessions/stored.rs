@@ -163,6 +163,7 @@ impl Sessions {
                 state.is_destroyed = true;
             }
             state.has_left = true;
+            self.give_new_cookie(&mut state, visited);
             self.plan(&state, visited)
         };
         match self.write(session, plan).await {
@@ -172,6 +173,13 @@ impl Sessions {
             written => written?,
         }
         Ok(self.set_cookie(&session.state(), plan, visited))
+    }
+
+    /// With a new id goes what is configured now: what the old session had in the store, it had.
+    fn give_new_cookie(&self, state: &mut State, visited: &Visited) {
+        if state.has_new_id && state.place == Place::New && !state.is_destroyed {
+            state.cookie = StoredCookie::new(&self.attributes, visited.is_over_https, visited.now());
+        }
     }
 
     fn plan(&self, state: &State, visited: &Visited) -> Plan {
