@@ -70,6 +70,8 @@ impl Sessions {
                 tracing::info!("a session that was ended elsewhere stays ended");
                 state.place = Place::New;
                 state.is_destroyed = true;
+                // A value that is inserted now begins a session of its own.
+                state.data = Data::default();
             }
             Written::Text(text) => {
                 // What others have written meanwhile is part of it, and so is what this request changed meanwhile.
