@@ -182,7 +182,9 @@ impl State {
         }
         // What is modified is told by the values that the request began with.
         self.original.get_or_insert_with(|| self.data.clone());
-        self.saved = Saved::These(data.clone());
+        if self.saved != Saved::Nothing {
+            self.saved = Saved::These(data.clone());
+        }
         (self.cookie, self.data, self.born) = (cookie, data, born);
     }
 
