@@ -146,6 +146,9 @@ impl State {
         limit: usize,
     ) -> Result<(), SessionError> {
         self.is_open()?;
+        if self.is_unset {
+            return Err(SessionError::Gone);
+        }
         if RESERVED.contains(&key) {
             return Err(SessionError::Reserved(key.to_owned()));
         }
