@@ -1,5 +1,7 @@
 //! `sessions` through the layer: what visitors get, what stores hold.
 
+mod endings;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -6,7 +6,6 @@ use http::request::Parts;
 use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::plan::Plan;
 use super::state::{Id, State};
 use super::visited::Visited;
 use super::{CookieSession, NotSaved, Session, SessionError, Sessions, Ticket};
@@ -109,7 +108,7 @@ impl Kept {
 
     pub(super) async fn touch(&self, session: &Session) -> Result<(), SessionError> {
         match self {
-            Self::InStore(sessions) => sessions.write(session, Plan { touch: true, ..Plan::default() }).await,
+            Self::InStore(sessions) => sessions.touch(session).await,
             Self::InCookie(_) => {
                 session.state().renew_cookie();
                 Ok(())

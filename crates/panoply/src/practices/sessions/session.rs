@@ -96,7 +96,7 @@ impl Session {
     ///
     /// # Errors
     /// When it has no form in JSON, when the session would become too large, when `key` is one that express-session
-    /// uses itself, or when the head of the answer has left.
+    /// uses itself, when the session was [`unset`](Self::unset), or when the head of the answer has left.
     pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), SessionError> {
         let limit = self.0.kept.size();
         self.state().insert(key, value, limit)
@@ -147,14 +147,16 @@ impl Session {
     }
 
     /// Forgets what this request changes: Express's `req.session = null`. What that means for the session is
-    /// [`Sessions::unset`](super::Sessions::unset)'s to say.
+    /// [`Sessions::unset`](super::Sessions::unset)'s to say; this request sees no value of it any more, and can
+    /// keep none.
     ///
     /// # Errors
     /// When the head of the answer has left.
     pub fn unset(&self) -> Result<(), SessionError> {
         let mut state = self.state();
+        state.change(|data| *data = Data::default())?;
         state.is_unset = true;
-        state.change(|_| ())
+        Ok(())
     }
 
     /// Notes who has logged in: under a new id, with `user` (a name or a number) as the value that

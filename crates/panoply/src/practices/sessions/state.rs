@@ -143,6 +143,9 @@ impl State {
         limit: usize,
     ) -> Result<(), SessionError> {
         self.is_open()?;
+        if self.is_unset {
+            return Err(SessionError::Gone);
+        }
         if RESERVED.contains(&key) {
             return Err(SessionError::Reserved(key.to_owned()));
         }
@@ -185,7 +188,9 @@ impl State {
         }
         // What is modified is told by the values that the request began with.
         self.original.get_or_insert_with(|| self.data.clone());
-        self.saved = Saved::These(data.clone());
+        if !matches!(self.saved, Saved::Nothing) {
+            self.saved = Saved::These(data.clone());
+        }
         (self.cookie, self.data, self.born) = (cookie, data, born);
     }
 

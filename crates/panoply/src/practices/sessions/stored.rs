@@ -78,6 +78,8 @@ impl Sessions {
                 tracing::info!("a session that was ended elsewhere stays ended");
                 state.place = Place::New;
                 state.is_destroyed = true;
+                // A value that is inserted now begins a session of its own.
+                state.data = Data::default();
                 return Ok(());
             }
             Written::Text(text) => {
@@ -130,8 +132,17 @@ impl Sessions {
 
     pub(super) async fn save(&self, session: &Session) -> Result<(), SessionError> {
         session.state().is_open()?;
+        self.give_new_cookie(&mut session.state(), session.visited());
         self.write(session, Plan { save: true, ..Plan::default() }).await?;
         if session.state().is_destroyed { Err(SessionError::Gone) } else { Ok(()) }
+    }
+
+    /// What is not in the store yet is touched as it gets there.
+    pub(super) async fn touch(&self, session: &Session) -> Result<(), SessionError> {
+        if session.state().id().is_none() {
+            return Ok(());
+        }
+        self.write(session, Plan { touch: true, ..Plan::default() }).await
     }
 
     pub(super) async fn reload(&self, session: &Session) -> Result<(), SessionError> {
@@ -163,6 +174,7 @@ impl Sessions {
                 state.is_destroyed = true;
             }
             state.has_left = true;
+            self.give_new_cookie(&mut state, visited);
             self.plan(&state, visited)
         };
         match self.write(session, plan).await {
@@ -172,6 +184,13 @@ impl Sessions {
             written => written?,
         }
         Ok(self.set_cookie(&session.state(), plan, visited))
+    }
+
+    /// With a new id goes what is configured now: what the old session had in the store, it had.
+    fn give_new_cookie(&self, state: &mut State, visited: &Visited) {
+        if state.has_new_id && state.place == Place::New && !state.is_destroyed {
+            state.cookie = self.usual(visited);
+        }
     }
 
     fn plan(&self, state: &State, visited: &Visited) -> Plan {
