@@ -66,7 +66,9 @@ fn the_example_holds_every_default() {
 fn the_example_is_still_right_when_all_of_it_is_taken() {
     let config = Config::parse(&uncommented()).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.http.is_some() && config.tls.cert.is_some() && config.state.is_some());
-    assert!(matches!(config.sites.as_slice(), [site] if site.rules.len() == 1 && site.upstream.len() == 2));
+    assert!(
+        matches!(config.sites.as_slice(), [site] if site.upstream.len() == 2 && site.rules[0].upstream.len() == 1)
+    );
 }
 
 /// A setting that is added to a struct has to be added to the example, too.
@@ -114,6 +116,7 @@ fn a_file_says_what_is_served() {
 
         [[site.rule]]
         path = "/API/*"
+        upstream = ["http://127.0.0.1:3100", "http://127.0.0.1:3101"]
         shield.csrf.mode = "off"
 
         [[site]]
@@ -135,6 +138,7 @@ fn a_file_says_what_is_served() {
     );
     assert_eq!(shop.upstream.len(), 2);
     assert_eq!(shop.rules[0].path.to_string(), "/API/*");
+    assert_eq!(shop.rules[0].upstream[1].port(), 3101);
     assert_eq!(shop.rules[0].shield.csrf.as_ref().map(Guard::state), Some("off"));
     assert_eq!((blog.upstream[0].host(), blog.upstream[0].port()), ("::1", 4000));
 }
