@@ -30,7 +30,7 @@ pub(crate) struct Route {
     pub(crate) site: usize,
     /// The shield of the site, or of the rule.
     pub(crate) shield: Arc<Shield>,
-    /// Where the app is, the same for all routes of a site.
+    /// Where the app is: the site's, or the rule's.
     pub(crate) upstreams: Arc<Upstreams>,
 }
 
@@ -98,7 +98,7 @@ impl Routes {
         &self.first.whole
     }
 
-    /// The apps, one a site.
+    /// The apps, one a site. A rule has the site's, or one that the configuration names.
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
         self.sites().map(|site| &site.whole.upstreams)
     }
@@ -158,6 +158,9 @@ struct SiteRoutes {
 
 /// The routes of one rule: for its path to the letter, and for all other ways to write it, where it does not exempt.
 /// An app that tells the two apart has another page there, which nobody meant to leave unprotected.
+///
+/// Both lead to one app. Were `/API` the site's app's where `/api` is the rule's, then whoever asks would choose by
+/// his spelling which of two apps answers: the old one, say, from which that path was taken away.
 #[derive(Debug)]
 struct RuleRoutes {
     as_written: Route,
@@ -166,18 +169,20 @@ struct RuleRoutes {
 
 impl SiteRoutes {
     fn new(base: &Shield, config: &Config, site: &Site, index: usize) -> Result<Self, SettingError> {
-        let upstreams = Arc::new(Upstreams::new(&site.upstream));
-        let route = |rule: &Policies| -> Result<Route, SettingError> {
+        let app = Arc::new(Upstreams::new(&site.upstream));
+        let route = |rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
             let shield = Arc::new(shield(base, config, site, rule)?);
-            Ok(Route { site: index, shield, upstreams: Arc::clone(&upstreams) })
+            Ok(Route { site: index, shield, upstreams: Arc::clone(app) })
         };
         let rule_routes = |rule: &Rule| {
-            let otherwise = route(&rule.shield.clone().without_exemptions())?;
-            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield)?, otherwise }))
+            let own = (!rule.upstream.is_empty()).then(|| Arc::new(Upstreams::new(&rule.upstream)));
+            let app = own.as_ref().unwrap_or(&app);
+            let otherwise = route(&rule.shield.clone().without_exemptions(), app)?;
+            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield, app)?, otherwise }))
         };
         let mut rules = site.rules.iter().map(rule_routes).collect::<Result<Vec<_>, SettingError>>()?;
         path::sort(&mut rules);
-        Ok(Self { whole: route(&Policies::default())?, rules })
+        Ok(Self { whole: route(&Policies::default(), &app)?, rules })
     }
 }
 
@@ -298,6 +303,61 @@ mod tests {
             matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Miss::Path(route)) if route.site == 0)
         );
         assert!(routes.find("api.shop.example", "/x/..%2fapi").is_ok());
+    }
+
+    #[test]
+    fn a_path_has_one_app_however_it_is_written() {
+        let routes = routes(
+            r#"
+            [[site]]
+            upstream = "http://express"
+
+            [[site.rule]]
+            path = "/account/*"
+            upstream = "http://axum"
+            shield.csrf = "off"
+
+            [[site.rule]]
+            path = "/account/hook"
+            shield.csrf = "off"
+            "#,
+        );
+        for (path, app) in [
+            ("/", Some("express")),
+            ("/accounts", Some("express")),
+            ("/files/a%2fb", Some("express")),
+            ("/account", Some("axum")),
+            ("/account/", Some("axum")),
+            ("/ACCOUNT/orders", Some("axum")),
+            ("/%61ccount/orders", Some("axum")),
+            ("/account/a%2fb", Some("axum")),
+            ("/account/hook", Some("express")), // the most specific rule holds, and says nothing of an app
+            ("/account/HOOK/", Some("express")),
+            // Which app it is depends on how an app would read it.
+            ("//account", None),
+            ("/x/../account", None),
+            ("/account/..", None),
+            ("/account%2forders", None),
+            ("/account;v=1", None),
+            ("/account/hook%2f", None),
+        ] {
+            let found = routes.find("any.example", path).ok().and_then(|route| route.upstreams.target());
+            let expected = app.map(|app| format!("http://{app}:80"));
+            assert_eq!(found.map(ToString::to_string), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_app_that_was_started_is_that_of_rules_without_one() {
+        let routes = routes(
+            "[[site]]\n[[site.rule]]\npath = '/account'\nupstream = 'http://axum'\n\
+             [[site.rule]]\npath = '/login'\nshield.csrf = 'off'",
+        );
+        routes.apps().for_each(|app| app.found(([127, 0, 0, 1], 3000).into(), None));
+        for (path, app) in [("/", "127.0.0.1:3000"), ("/login", "127.0.0.1:3000"), ("/account", "axum:80")] {
+            let target = routes.find("any.example", path).unwrap().upstreams.target().unwrap();
+            assert_eq!(target.to_string(), format!("http://{app}"), "{path}");
+        }
     }
 
     #[test]
