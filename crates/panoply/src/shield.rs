@@ -180,7 +180,7 @@ impl Shield {
             }
             Err(rejection) => Err(rejection),
         };
-        let (response, body) = match answer {
+        let (mut response, body) = match answer {
             Ok(response) => {
                 let (response, body) = response.into_parts();
                 (response, Body::app(body))
@@ -190,7 +190,8 @@ impl Shield {
                 refuse(&visit, rejection)
             }
         };
-        self.finish(visit, response, body).await
+        let body = self.finish(&visit, &mut response, body).await;
+        Response::from_parts(response, body)
     }
 
     fn visit(&self, connection: Connection, request: &request::Parts) -> Visit {
@@ -219,36 +220,37 @@ impl Shield {
     /// From the app outwards.
     async fn finish<B: HttpBody<Data = Bytes>>(
         &self,
-        visit: Visit,
-        mut response: ResponseParts,
+        visit: &Visit,
+        response: &mut ResponseParts,
         mut body: Body<B>,
-    ) -> Response<Body<B>> {
+    ) -> Body<B> {
         let Guards { redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
         if let Some(rejection) = visit.cut.rejection() {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
-        if let Err(rejection) = judge(&visit, redirects, |redirects| redirects.finish(&visit, &response)) {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+        if let Err(rejection) = judge(visit, redirects, |redirects| redirects.finish(visit, response)) {
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
-        harden(&visit, cookies, &mut response, |cookies, response| cookies.finish(&visit, response));
-        if let Some(policy) = errors.policy() {
+        harden(visit, cookies, response, |cookies, response| cookies.finish(visit, response));
+        if let Some(policy) = errors.policy()
+            && policy.suspects(visit, response, &body)
+        {
             let masked;
-            (body, masked) = policy.finish(&visit, &response, body, &self.world).await;
+            // Boxed, since few answers come here, and each would carry the space.
+            (body, masked) = Box::pin(policy.finish(visit, response, body, &self.world)).await;
             if let Some(rejection) = masked {
                 if matches!(errors, Guard::On(_)) {
-                    body = mask(&visit, &mut response);
+                    body = mask(visit, response);
                 } else {
-                    log(&visit, &rejection, "would mask");
+                    log(visit, &rejection, "would mask");
                 }
             }
         }
-        harden(&visit, fingerprint, &mut response, |fingerprint, response| {
-            fingerprint.finish(&visit, response);
-        });
-        harden(&visit, headers, &mut response, |headers, response| headers.finish(&visit, response));
-        Response::from_parts(response, body)
+        harden(visit, fingerprint, response, |fingerprint, response| fingerprint.finish(visit, response));
+        harden(visit, headers, response, |headers, response| headers.finish(visit, response));
+        body
     }
 }
 

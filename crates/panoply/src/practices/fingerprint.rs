@@ -73,7 +73,7 @@ impl Fingerprint {
     }
 
     fn removes(&self, name: &HeaderName) -> bool {
-        (NAMES.binary_search(&name.as_str()).is_ok() || self.also.contains(name)) && !self.keep.contains(name)
+        (names_software(name.as_str()) || self.also.contains(name)) && !self.keep.contains(name)
     }
 }
 
@@ -89,6 +89,11 @@ impl Policy for Fingerprint {
     }
 }
 
+/// The first letter is asked first, since it clears most headers of an answer.
+fn names_software(name: &str) -> bool {
+    name.starts_with(FIRST_LETTERS) && NAMES.binary_search(&name).is_ok()
+}
+
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderName>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     names.iter().map(|name| parse(name).map_err(SettingError::into_serde)).collect()
@@ -102,6 +107,9 @@ fn parse(name: &str) -> Result<HeaderName, SettingError> {
         )
     })
 }
+
+/// With what the names of the table begin.
+const FIRST_LETTERS: [char; 5] = ['l', 'm', 'p', 's', 'x'];
 
 /// Sorted, as the search needs it.
 static NAMES: [&str; 54] = [
@@ -170,6 +178,7 @@ mod tests {
         assert!(NAMES.is_sorted_by(|a, b| a < b));
         for name in NAMES {
             assert_eq!(parse(name).unwrap().as_str(), name);
+            assert!(names_software(name), "{name}");
         }
     }
 
