@@ -67,7 +67,11 @@ impl Fingerprint {
 
     pub(crate) fn finish(&self, _visit: &Visit, response: &mut Parts) {
         // An answer has few names and fewer of these: to look for its names in the table is the shorter way.
-        while let Some(name) = response.headers.keys().find(|name| self.removes(name)).cloned() {
+        let mut clean = 0;
+        let removed = |(_, name): &(usize, &HeaderName)| self.removes(name);
+        while let Some((at, name)) = response.headers.keys().enumerate().skip(clean).find(removed) {
+            clean = at; // the last header comes to this place
+            let name = name.clone();
             response.headers.remove(name);
         }
     }
@@ -91,7 +95,8 @@ impl Policy for Fingerprint {
 
 /// The first letter is asked first, since it clears most headers of an answer.
 fn names_software(name: &str) -> bool {
-    name.starts_with(FIRST_LETTERS) && NAMES.binary_search(&name).is_ok()
+    name.bytes().next().is_some_and(|first| FIRST_LETTERS.contains(&first))
+        && NAMES.binary_search(&name).is_ok()
 }
 
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderName>, D::Error> {
@@ -109,7 +114,7 @@ fn parse(name: &str) -> Result<HeaderName, SettingError> {
 }
 
 /// With what the names of the table begin.
-const FIRST_LETTERS: [char; 5] = ['l', 'm', 'p', 's', 'x'];
+const FIRST_LETTERS: [u8; 5] = *b"lmpsx";
 
 /// Sorted, as the search needs it.
 static NAMES: [&str; 54] = [
