@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::forwarded::Peer;
 use crate::proxy::{self, Answer};
 use crate::redirect;
-use crate::route::{Miss, Routes};
+use crate::route::{Ambiguous, Routes};
 use crate::tls;
 
 /// What is done with the connections of a listener.
@@ -107,7 +107,7 @@ impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield.
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Answer>> {
         let found = self.routes.find(host(&request), request.uri().path());
-        let (Ok(route) | Err(Miss::Host(route) | Miss::Path(route))) = found;
+        let (Ok(route) | Err(Ambiguous(route))) = found;
         // hyper keeps one framing where a request has two, and does not tell: what follows it on the connection
         // cannot be trusted (RFC 9112 §6.1). Browsers never send this field, so that they lose nothing.
         let doubtful =
@@ -120,10 +120,7 @@ impl Inside {
                         proxy::forward(&route.upstreams, &self.peer, visitor, request).await
                     }
                     (Ok(_), To::Https { port }) => redirect::to_https(&request, *port),
-                    (Err(Miss::Host(_)), _) => {
-                        Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, "no site has this name"))
-                    }
-                    (Err(Miss::Path(_)), _) => {
+                    (Err(Ambiguous(_)), _) => {
                         Err(Rejection::new(StatusCode::BAD_REQUEST, "the path can be read in two ways"))
                     }
                 }

@@ -34,14 +34,10 @@ pub(crate) struct Route {
     pub(crate) upstreams: Arc<Upstreams>,
 }
 
-/// Why there is no route. The refusal leaves through the shield of the route in here, to carry its headers.
+/// Apps could read the path in two ways, and a rule holds for one of them alone: 400. The refusal leaves through the
+/// shield of the route in here, to carry its headers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Miss<'r> {
-    /// No site has this name: 421 (RFC 9110 §15.5.20).
-    Host(&'r Route),
-    /// Apps could read the path in two ways, and a rule holds for one of them alone: 400.
-    Path(&'r Route),
-}
+pub(crate) struct Ambiguous<'r>(pub(crate) &'r Route);
 
 impl Routes {
     /// Lays the policies for all sites, then those of a site, then those of a rule over `base`. No sites: one that
@@ -79,23 +75,19 @@ impl Routes {
 
     /// The route for a host (without port, in any case, with or without the root's dot) and a path (as sent).
     ///
-    /// A site that is alone gets every request: whether it answers to the name is for its [`Hosts`] to say.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Miss<'_>> {
+    /// A name that no site has leads to the first: whether that answers to it is for its [`Hosts`] to say, who let a
+    /// load balancer's check pass under any.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Ambiguous<'_>> {
         let site = match self.others.is_empty() {
             true => &self.first,
-            false => self.site(host).ok_or(Miss::Host(self.fallback()))?,
+            false => self.site(host).unwrap_or(&self.first),
         };
         match path::find(&site.rules, path) {
             Ok(Some((rule, routes))) if rule.is_written_as(path) => Ok(&routes.as_written),
             Ok(Some((_, routes))) => Ok(&routes.otherwise),
             Ok(None) => Ok(&site.whole),
-            Err(path::Ambiguous) => Err(Miss::Path(&site.whole)),
+            Err(path::Ambiguous) => Err(Ambiguous(&site.whole)),
         }
-    }
-
-    /// The route whose shield refuses what no site is named for: the first site's.
-    pub(crate) fn fallback(&self) -> &Route {
-        &self.first.whole
     }
 
     /// The apps, one a site.
@@ -265,7 +257,7 @@ mod tests {
             ("xn--bcher-kva.example", Some(1)),
             ("a.b.shop.example", Some(0)),
             ("b.api.shop.example", Some(2)), // of two wildcards the longer
-            ("example", None),
+            ("example", None),               // its way is the first site's, whose `hosts` refuses it
             (".shop.example", None),
             ("shop.example..", None),
             ("shop.example:443", None),
@@ -273,11 +265,11 @@ mod tests {
             ("", None),
             (".", None),
         ] {
-            let found = routes.find(host, "/").ok().map(|route| route.site);
-            assert_eq!(found, site, "{host}");
+            assert_eq!(routes.site(host).map(|found| found.whole.site), site, "{host}");
+            assert_eq!(routes.find(host, "/").unwrap().site, site.unwrap_or(0), "{host}");
         }
         for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000), "a.".repeat(9_000)] {
-            assert!(matches!(routes.find(&host, "/"), Err(Miss::Host(route)) if route.site == 0));
+            assert_eq!(routes.find(&host, "/").unwrap().site, 0);
         }
     }
 
@@ -295,7 +287,7 @@ mod tests {
             assert_eq!(states, (csrf, redirects), "{host}{path}");
         }
         assert!(
-            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Miss::Path(route)) if route.site == 0)
+            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Ambiguous(route)) if route.site == 0)
         );
         assert!(routes.find("api.shop.example", "/x/..%2fapi").is_ok());
     }
@@ -314,7 +306,7 @@ mod tests {
         for text in ["", "[[site]]\nupstream = 'http://app'", "[[site]]\nhosts = ['shop.example']"] {
             let routes = routes(text);
             assert_eq!(routes.find("other.example", "/").unwrap().site, 0, "{text}");
-            assert_eq!(routes.fallback().upstreams.target().is_some(), text.contains("upstream"), "{text}");
+            assert_eq!(routes.first.whole.upstreams.target().is_some(), text.contains("upstream"), "{text}");
         }
     }
 }

@@ -116,6 +116,31 @@ async fn the_other_door_leads_known_hosts_to_https() {
 }
 
 #[tokio::test]
+async fn a_load_balancer_may_ask_for_the_health_path_under_any_name() {
+    let folder = crate::scratch::Scratch::new();
+    let file = folder.path().join("panoply.toml");
+    let (shop, blog) = (Node::start("shop.js"), Node::start("shop.js"));
+    let sites = [("shop.example", shop.address()), ("blog.example", blog.address())];
+    let sites = sites.map(|(host, app)| format!("[[site]]\nhosts = ['{host}']\nupstream = 'http://{app}'\n"));
+    let health = "shield.hosts.health_path = '/etag'\nshield.rate_limit = '1000/s'\n";
+    std::fs::write(&file, [health, &sites.concat()].concat()).unwrap();
+    let gateway =
+        Gateway::start(&["serve", "--https", "127.0.0.1:0", "--config", file.to_str().unwrap()], &[]);
+    for (host, path, status) in [
+        ("shop.example", "/etag", 200),
+        ("blog.example", "/etag", 200),
+        ("192.0.2.1", "/etag", 200),
+        ("192.0.2.1", "/", 421),
+        ("evil.example", "/etag/", 421),
+    ] {
+        let ask = || Request::get(path).header("host", host).body(Full::<Bytes>::default()).unwrap();
+        for answer in gateway.client().both(ask).await {
+            assert_eq!(answer.status, status, "{host}{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_says_who_asks() {
     let shop = Node::start("shop.js");
     let folder = crate::scratch::Scratch::new();
