@@ -24,6 +24,7 @@ use crate::proxy::{self, Answer};
 use crate::redirect;
 use crate::route::{Ambiguous, Routes};
 use crate::tls;
+use crate::worker::Open;
 
 /// What is done with the connections of a listener.
 #[derive(Clone, Debug)]
@@ -55,6 +56,7 @@ pub(crate) async fn serve(
     address: SocketAddr,
     door: Door,
     closing: watch::Receiver<bool>,
+    open: Arc<Open>,
 ) {
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
@@ -71,8 +73,8 @@ pub(crate) async fn serve(
                 trusted_certificate: tls.trusted_certificate,
                 ..panoply::Connection::tls(address)
             };
-            let door =
-                Arc::new(Inside { connection, peer: Peer::new(address, Scheme::Https), routes, to: To::App });
+            let peer = Peer::new(address, Scheme::Https);
+            let door = Arc::new(Inside { connection, peer, routes, to: To::App, open });
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
@@ -82,7 +84,8 @@ pub(crate) async fn serve(
         Door::Redirect { routes, https_port } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
-            let door = Arc::new(Inside { connection, peer, routes, to: To::Https { port: https_port } });
+            let door =
+                Arc::new(Inside { connection, peer, routes, to: To::Https { port: https_port }, open });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -95,6 +98,7 @@ struct Inside {
     peer: Peer,
     routes: Arc<Routes>,
     to: To,
+    open: Arc<Open>,
 }
 
 #[derive(Debug)]
@@ -117,7 +121,7 @@ impl Inside {
             .serve(self.connection, request, |visitor, request| async move {
                 match (found, &self.to) {
                     (Ok(route), To::App) => {
-                        proxy::forward(&route.upstreams, &self.peer, visitor, request).await
+                        proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
                     }
                     (Ok(_), To::Https { port }) => redirect::to_https(&request, *port),
                     (Err(Ambiguous(_)), _) => {

@@ -21,12 +21,14 @@ use crate::forwarded::Peer;
 use crate::progress::Progress;
 use crate::symptom::Login;
 use crate::upstream::{Lease, Outgoing, Target, Upstreams};
+use crate::worker::Open;
 use crate::{hop, tunnel};
 
 /// Sends `request` to the app and gives back its answer; where there is none, why.
 pub(crate) async fn forward(
     upstreams: &Upstreams,
     peer: &Peer,
+    open: &Arc<Open>,
     visitor: Visitor,
     request: Request<RequestBody<Incoming>>,
 ) -> Result<Response<Answer>, Rejection> {
@@ -46,7 +48,7 @@ pub(crate) async fn forward(
     let request = Request::from_parts(head, body);
     let (mut answer, mut lease) = exchange(target, request, progress.as_deref(), replayable).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(upgrade, answer);
+        return switch(upgrade, answer, Arc::clone(open));
     }
     if let Some(login) = login {
         login.check(answer.status(), answer.headers());
@@ -225,12 +227,16 @@ fn slow(target: &Target) -> Rejection {
 /// Both sides agreed to speak something else: from here on bytes pass both ways.
 ///
 /// What the visitor sent after its request waits in hyper's buffer until now.
-fn switch(upgrade: Option<OnUpgrade>, mut answer: Response<Incoming>) -> Result<Response<Answer>, Rejection> {
+fn switch(
+    upgrade: Option<OnUpgrade>,
+    mut answer: Response<Incoming>,
+    open: Arc<Open>,
+) -> Result<Response<Answer>, Rejection> {
     let Some(visitor) = upgrade else {
         return Err(Rejection::new(StatusCode::BAD_GATEWAY, "the app switched protocols unasked"));
     };
     let app = hyper::upgrade::on(&mut answer);
-    tunnel::join(visitor, app);
+    tunnel::join(visitor, app, open);
     let protocol = answer.headers_mut().remove(UPGRADE);
     hop::strip(answer.headers_mut());
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -193,6 +193,35 @@ async fn requests_end_before_the_gateway_does() {
     assert_eq!(gateway.ended().code(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_connection_ends_before_the_gateway_does() {
+    let app = crate::recorder::Recorder::with(|stream, record| {
+        use std::io::{Read, Write};
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).unwrap();
+        record.add(&chunk[..read]);
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            )
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        let _ = stream.write_all(b"farewell");
+    });
+    let mut gateway = Gateway::serve(app.address(), &[]);
+    let mut stream = gateway.client().connect("http/1.1").await;
+    let request = b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut got = vec![0; 12];
+    stream.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, b"HTTP/1.1 101");
+    gateway.signal("TERM");
+    let mut rest = String::new();
+    let _ = stream.read_to_string(&mut rest).await;
+    assert!(rest.ends_with("farewell"), "{rest}");
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
 #[test]
 fn the_certificate_is_kept_and_nobody_else_reads_its_key() {
     use std::os::unix::fs::PermissionsExt;
