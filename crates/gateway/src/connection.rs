@@ -142,12 +142,12 @@ fn host<B>(request: &Request<B>) -> &str {
     if let Some(host) = request.uri().host() {
         return host;
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let end = match host.find(']') {
-        Some(bracket) => bracket + 1,
-        None => host.find(':').unwrap_or(host.len()),
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let end = match host {
+        [b'[', ..] => host.iter().position(|byte| *byte == b']').map(|bracket| bracket + 1),
+        _ => host.iter().position(|byte| *byte == b':'),
     };
-    host.get(..end).unwrap_or(host)
+    std::str::from_utf8(host.get(..end.unwrap_or(host.len())).unwrap_or(host)).unwrap_or_default()
 }
 
 async fn serve_http_1(
@@ -155,17 +155,20 @@ async fn serve_http_1(
     door: Arc<Inside>,
     closing: watch::Receiver<bool>,
 ) {
+    let max_headers = door.routes.max_headers();
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new()) // without it the next line does nothing
         .header_read_timeout(HEAD)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+        .max_header_size(MAX_HEAD);
+    if let Some(most) = max_headers {
+        builder.max_headers(most);
+    }
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, "HTTP/1.1").await;
 }
 
@@ -176,7 +179,8 @@ async fn serve_http_2(
 ) {
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
+        Box::pin(async move { Ok::<_, Infallible>(door.answer(request).await) })
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -221,7 +225,6 @@ const HEAD: Duration = Duration::from_secs(30);
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what
 /// is over even this, hyper answers with a bare 431 and closes.
 const MAX_HEAD: usize = 32 * 1024;
-const MAX_HEADERS: usize = 200;
 /// A page load asks for a few dozen at once. One connection must not own its thread.
 const MAX_STREAMS: u32 = 128;
 const STREAM_WINDOW: u32 = 256 * 1024;

@@ -130,20 +130,23 @@ async fn exchange(
     replayable: bool,
 ) -> Result<(Response<Incoming>, Lease), Rejection> {
     let Some(mut lease) = target.idle() else {
-        return send_fresh(target, request, progress).await;
+        return Box::pin(send_fresh(target, request, progress)).await;
     };
-    let copy = (replayable && lease.rested >= STALE).then(|| copy(&request));
+    let copy = (replayable && lease.rested >= STALE).then(|| Box::new(copy(&request)));
     match send(&mut lease, request, progress).await {
         Ok(answer) => Ok((answer, lease)),
-        Err(Failure::Unsent(request)) => send_fresh(target, *request, progress).await,
+        Err(Failure::Unsent(request)) => Box::pin(send_fresh(target, *request, progress)).await,
         Err(Failure::Broken(error)) => match copy {
-            Some(request) if error.is_incomplete_message() => send_fresh(target, request, progress).await,
+            Some(request) if error.is_incomplete_message() => {
+                Box::pin(send_fresh(target, *request, progress)).await
+            }
             _ => Err(broken(target, &error)),
         },
         Err(Failure::Slow) => Err(slow(target)),
     }
 }
 
+/// Its future is boxed where it is used: it is large, and few requests need a new connection.
 async fn send_fresh(
     target: &Target,
     request: Request<Outgoing>,

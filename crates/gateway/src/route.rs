@@ -21,6 +21,7 @@ pub(crate) struct Routes {
     named: HashMap<Box<str>, usize>,
     /// By what follows `*.`.
     wildcard: HashMap<Box<str>, usize>,
+    max_headers: Option<usize>,
 }
 
 /// What a request meets: a shield, and an app behind it.
@@ -58,6 +59,7 @@ impl Routes {
             others: Vec::with_capacity(others.len()),
             named: HashMap::new(),
             wildcard: HashMap::new(),
+            max_headers: None,
         };
         for (index, site) in others.iter().enumerate() {
             routes.others.push(SiteRoutes::new(&base, config, site, index + 1)?);
@@ -70,6 +72,7 @@ impl Routes {
                 };
             }
         }
+        routes.max_headers = max_headers(routes.shields().map(|(_, _, shield)| shield.most_headers()));
         Ok(routes)
     }
 
@@ -88,6 +91,14 @@ impl Routes {
             Ok(None) => Ok(&site.whole),
             Err(path::Ambiguous) => Err(Ambiguous(&site.whole)),
         }
+    }
+
+    /// How many headers of a request have to be read, where that is more than hyper's 100.
+    ///
+    /// A shield refuses one too many with a page, hyper without; but told a number, hyper makes room for so many anew
+    /// with each request, which costs as much as half a shield.
+    pub(crate) const fn max_headers(&self) -> Option<usize> {
+        self.max_headers
     }
 
     /// The apps, one a site.
@@ -139,6 +150,18 @@ impl Routes {
         host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(host.get(dot + 1..)?))
     }
 }
+
+/// `most`: what each shield lets pass.
+fn max_headers(most: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    let most = most.map(|most| most.unwrap_or(ANY_NUMBER)).max()?;
+    (most > HYPERS_OWN).then_some(most.clamp(ANY_NUMBER, MOST_HEADERS))
+}
+
+const HYPERS_OWN: usize = 100;
+/// Where no shield says: as many as fit into the head.
+const ANY_NUMBER: usize = 200;
+/// More than 32 KiB can hold.
+const MOST_HEADERS: usize = 8_192;
 
 /// The routes of one site.
 #[derive(Debug)]
@@ -299,6 +322,21 @@ mod tests {
         let routes = routes(text);
         let state = |path| routes.find("shop.example", path).unwrap().shield.state(Practice::Hosts).0;
         assert_eq!((state("/"), state("/health")), ("observe", "off"));
+    }
+
+    #[test]
+    fn as_many_headers_are_read_as_a_shield_may_let_pass() {
+        for (text, most) in [
+            ("", None),
+            ("shield.limits.headers = 20", None),
+            ("shield.limits.headers = 101", Some(200)),
+            ("shield.limits.headers = 500", Some(500)),
+            ("shield.limits.headers = 1000000", Some(8_192)),
+            ("shield.limits = 'observe'", Some(200)),
+            ("[[site]]\n[[site.rule]]\npath = '/'\nshield.limits = 'off'", Some(200)),
+        ] {
+            assert_eq!(routes(text).max_headers(), most, "{text}");
+        }
     }
 
     #[test]

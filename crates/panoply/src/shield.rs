@@ -153,6 +153,17 @@ impl Shield {
         self.guards.state(practice)
     }
 
+    /// How many headers a request may have; `None` where this shield refuses none for their number.
+    ///
+    /// A server has to read one more, or the refusal is its own.
+    #[must_use]
+    pub fn most_headers(&self) -> Option<usize> {
+        match &self.guards.limits {
+            Guard::On(limits) => Some(limits.most_headers()),
+            Guard::Observe(_) | Guard::Off => None,
+        }
+    }
+
     /// Judges `request`, lets `app` answer it unless it is refused, and hardens the answer.
     ///
     /// It never fails: whatever happens, there is an answer, and every answer leaves through `finish`.
