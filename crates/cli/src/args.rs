@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use panoply::Practice;
 
 /// Production security practices for web apps, in one command.
 #[derive(Debug, Parser)]
@@ -34,6 +36,17 @@ pub(crate) enum Command {
         after_help = "Example:\n  panoply config default > panoply.toml\n  panoply config check"
     )]
     Config(Configuration),
+    /// Say what a practice stops and leaves, and print its settings with their defaults
+    #[command(after_help = "Example:\n  panoply explain csrf")]
+    Explain {
+        /// The practice, by the word it has everywhere
+        #[arg(value_name = "PRACTICE", value_parser = practice())]
+        practice: Practice,
+    },
+}
+
+fn practice() -> impl TypedValueParser<Value = Practice> {
+    PossibleValuesParser::new(Practice::ALL.map(Practice::name)).try_map(|name| name.parse::<Practice>())
 }
 
 #[derive(Debug, Args)]

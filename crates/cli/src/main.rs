@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod demo;
+mod explain;
 mod front;
 mod outset;
 mod run;
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
         Command::Run(run) => block_on(run::run(run)),
         Command::Serve(serve) => block_on(serve::serve(serve)),
         Command::Config(configuration) => config::config(configuration),
+        Command::Explain { practice } => {
+            explain::explain(practice);
+            Ok(ExitCode::SUCCESS)
+        }
     };
     ended.unwrap_or_else(|trouble| {
         trouble.print();

@@ -79,7 +79,7 @@ pub struct Config {
 
 impl Config {
     /// Every setting with its default and its reason, as `panoply config default` prints it.
-    pub const EXAMPLE: &'static str = include_str!("../../../panoply.example.toml");
+    pub const EXAMPLE: &'static str = include_str!("../panoply.example.toml");
 
     /// Reads the text of a `panoply.toml`.
     ///

@@ -134,7 +134,11 @@ impl Visit {
 
     /// The host name that was asked for, lower or upper case as sent, without port.
     pub(crate) fn host(&self) -> Option<&str> {
-        self.authority.as_ref().map(Authority::host)
+        self.authority.as_ref().map(|authority| {
+            // Most are a name and nothing else, and `Authority` looks for its parts each time anew.
+            let whole = authority.as_str();
+            if whole.bytes().any(|byte| matches!(byte, b':' | b'@')) { authority.host() } else { whole }
+        })
     }
 
     /// The port that the visitor's browser talks to.

@@ -51,6 +51,13 @@ fn every_answer_says_where_what_and_how_to_mend_it() {
     }
 }
 
+/// The crate ships the file of the repository: within it stands a link, which packaging follows.
+#[test]
+fn the_example_is_the_file_at_the_root() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../panoply.example.toml");
+    assert_eq!(fs::read_to_string(root).unwrap(), Config::EXAMPLE);
+}
+
 #[test]
 fn the_example_holds_every_default() {
     let example = Config::parse(Config::EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
