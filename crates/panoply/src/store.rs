@@ -1,6 +1,8 @@
 //! Where sessions are kept: one trait, and a suite that every implementation must pass.
 
 mod conformance;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -12,6 +14,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use conformance::conformance;
+#[cfg(feature = "file")]
+pub use file::File;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
