@@ -102,6 +102,5 @@ const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// As stores count that count in seconds: a session never ends too early.
 #[cfg(any(feature = "redis", feature = "postgres"))]
 fn whole_seconds(time: Duration) -> u64 {
-    let time = time.min(LONGEST);
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

@@ -21,8 +21,7 @@ use crate::{Clock, SettingError, Size};
 /// go whose time would be over soonest, as in [`Memory`](super::Memory), and expired ones go with every write. At
 /// opening it is read and checked as a whole, so that one that was damaged is an error and not a surprise.
 ///
-/// A second process on the same file is an error: several processes share [`Redis`](super::Redis) or
-/// [`Postgres`](super::Postgres).
+/// A second process on the same file is an error: several processes share Redis or PostgreSQL.
 ///
 /// ```
 /// use std::time::Duration;

@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Answer, Replaced, Store, StoreError, whole_seconds};
+use super::{Answer, LONGEST, Replaced, Store, StoreError, whole_seconds};
 use crate::{Clock, SettingError};
 
 /// Sessions in Redis 7, Valkey or Dragonfly, alone or as a cluster, in the format of connect-redis: the key is
@@ -91,6 +91,13 @@ impl Redis {
         self
     }
 
+    /// The clock by which the index of users forgets, the machine's unless told; sessions expire by Redis' own.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// How long an answer may take, 500 ms unless told: a visitor waits for it, and Redis needs less than one. A new
     /// connection has a second more.
     #[must_use]
@@ -118,7 +125,7 @@ impl Redis {
 
     async fn bound(&self, user: &str, id: &str, time: Duration) -> Result<(), StoreError> {
         let (key, now) = (self.user_key(user), self.clock.unix_time().as_secs());
-        let seconds = whole_seconds(time);
+        let seconds = seconds(time);
         let mut pipe = redis::pipe();
         pipe.cmd("ZADD").arg(&key).arg("GT").arg(now.saturating_add(seconds)).arg(id).ignore();
         // What has expired goes, so that the set holds one user's living sessions and those destroyed lately.
@@ -219,7 +226,7 @@ impl Store for Redis {
             return self.destroy(id);
         }
         let mut set = cmd("SET");
-        set.arg(self.key(id)).arg(text).arg("EX").arg(whole_seconds(time));
+        set.arg(self.key(id)).arg(text).arg("EX").arg(seconds(time));
         Box::pin(self.ask(Question::One(set)))
     }
 
@@ -233,7 +240,7 @@ impl Store for Redis {
         let mut swap = cmd(if time.is_zero() { "GETDEL" } else { "SET" });
         swap.arg(self.key(id));
         if !time.is_zero() {
-            swap.arg(text).arg("XX").arg("GET").arg("EX").arg(whole_seconds(time));
+            swap.arg(text).arg("XX").arg("GET").arg("EX").arg(seconds(time));
         }
         Box::pin(async move {
             Ok(match self.ask::<Option<String>>(Question::One(swap)).await? {
@@ -246,7 +253,7 @@ impl Store for Redis {
 
     fn touch<'a>(&'a self, id: &'a str, time: Duration) -> Answer<'a, bool> {
         let mut expire = cmd("EXPIRE");
-        expire.arg(self.key(id)).arg(whole_seconds(time));
+        expire.arg(self.key(id)).arg(seconds(time));
         Box::pin(self.ask(Question::One(expire)))
     }
 
@@ -340,6 +347,10 @@ fn no_url() -> SettingError {
         "write redis://HOST:PORT/DATABASE, rediss:// for TLS, or redis+unix:///PATH; a password's special characters \
          are percent-encoded",
     )
+}
+
+fn seconds(time: Duration) -> u64 {
+    whole_seconds(time.min(LONGEST))
 }
 
 /// Nothing came of it, and the same question may do later.

@@ -164,7 +164,9 @@ fn open(path: &Path) -> Result<Database, Error> {
 fn cannot_open(path: &Path, error: &Error) -> SettingError {
     let hint = match error {
         Error::DatabaseAlreadyOpen => "another process has it: give each its own, or all of them redis://…",
-        Error::Io(error) if error.kind() != ErrorKind::InvalidData => "name a file in a folder that is there and where this user may write",
+        Error::Io(error) if error.kind() != ErrorKind::InvalidData => {
+            "name a file in a folder that is there and where this user may write"
+        }
         _ => "move it away: it is no store of sessions, or was damaged",
     };
     SettingError::new(format!("sessions cannot be kept in `{}`: {error}", path.display()), hint)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use panoply::store::{File, Store, conformance};
 use panoply::{Clock, Size};
+use tokio::task::JoinSet;
 
 use super::LONG;
 use super::server::Scratch;
@@ -62,21 +63,18 @@ async fn who_was_told_that_it_is_saved_finds_it_after_kill_9() {
 /// Sixteen at a time, as visitors come.
 async fn write_until_killed(path: PathBuf) {
     let file = Arc::new(File::open(path).unwrap());
-    let tasks: Vec<_> = (0..16)
-        .map(|_| {
-            let file = Arc::clone(&file);
-            tokio::spawn(async move {
-                loop {
-                    let id = format!("id-{:032x}", rand::random::<u128>());
-                    file.create(&id, "{}", LONG).await.unwrap();
-                    println!("{id}");
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..16 {
+        let file = Arc::clone(&file);
+        tasks.spawn(async move {
+            loop {
+                let id = format!("id-{:032x}", rand::random::<u128>());
+                file.create(&id, "{}", LONG).await.unwrap();
+                println!("{id}");
+            }
+        });
     }
+    tasks.join_all().await;
 }
 
 #[tokio::test]
