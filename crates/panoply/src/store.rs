@@ -8,6 +8,7 @@ mod memory;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+mod url;
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,6 +22,7 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
+pub use url::open;
 
 /// Keeps texts by id, each until its time is over.
 ///
