@@ -7,8 +7,10 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisError, RedisFuture, ServerErrorKind, Value, cmd,
+    RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value, cmd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 
 use super::{Answer, LONGEST, Replaced, Store, StoreError, whole_seconds};
@@ -38,8 +40,6 @@ use crate::{Clock, SettingError};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// `rediss://` trusts the certificates that the machine trusts; `SSL_CERT_FILE` names others.
 pub struct Redis {
     servers: Servers,
     /// Where they are, without what lets one in.
@@ -47,10 +47,11 @@ pub struct Redis {
     clock: Clock,
     prefix: String,
     timeout: Duration,
+    authority: Option<Vec<u8>>,
 }
 
 enum Servers {
-    One(Client, OnceLock<ConnectionManager>),
+    One(ConnectionInfo, OnceLock<ConnectionManager>),
     Cluster(Vec<ConnectionInfo>, OnceCell<ClusterConnection>),
 }
 
@@ -63,8 +64,7 @@ impl Redis {
     pub fn connect(url: &str) -> Result<Self, SettingError> {
         let info = parse(url)?;
         let addresses = vec![info.addr().to_string()];
-        let client = Client::open(info).map_err(|_| no_url())?;
-        Ok(Self::at(Servers::One(client, OnceLock::new()), addresses))
+        Ok(Self::at(Servers::One(info, OnceLock::new()), addresses))
     }
 
     /// The cluster to which the servers at `urls` belong; the others are found.
@@ -91,6 +91,24 @@ impl Redis {
         self
     }
 
+    /// The authority that signed the servers' certificates, in PEM, for `rediss://`; without one it is those that the
+    /// machine trusts, or that `SSL_CERT_FILE` names.
+    ///
+    /// # Errors
+    /// When it holds no certificate.
+    pub fn authority(mut self, pem: &[u8]) -> Result<Self, SettingError> {
+        let certificates =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(SettingError::new(
+                "the authority of the Redis store holds no certificate",
+                "give it as PEM, with its BEGIN and END lines",
+            ));
+        }
+        self.authority = Some(pem.to_owned());
+        Ok(self)
+    }
+
     /// The clock by which the index of users forgets, the machine's unless told; sessions expire by Redis' own.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -110,7 +128,14 @@ impl Redis {
         // The crate takes the process's provider of cryptography, and panics where two are compiled in and none is
         // chosen: this chooses ours, unless the app chose before.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Self { servers, addresses, clock: Clock::system(), prefix: "sess:".to_owned(), timeout: TIMEOUT }
+        Self {
+            servers,
+            addresses,
+            clock: Clock::system(),
+            prefix: "sess:".to_owned(),
+            timeout: TIMEOUT,
+            authority: None,
+        }
     }
 
     fn key(&self, id: &str) -> String {
@@ -176,7 +201,7 @@ impl Redis {
 
     async fn connection(&self) -> Result<Connection, RedisError> {
         match &self.servers {
-            Servers::One(client, manager) => {
+            Servers::One(info, manager) => {
                 if let Some(manager) = manager.get() {
                     return Ok(Connection::One(manager.clone()));
                 }
@@ -185,12 +210,22 @@ impl Redis {
                     .set_response_timeout(Some(self.timeout))
                     // The next request is the retry.
                     .set_number_of_retries(0);
-                let new = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+                let client = match self.certificates() {
+                    Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                        Client::build_with_tls(info.clone(), certificates)?
+                    }
+                    _ => Client::open(info.clone())?,
+                };
+                let new = ConnectionManager::new_lazy_with_config(client, config)?;
                 Ok(Connection::One(manager.get_or_init(|| new).clone()))
             }
             Servers::Cluster(nodes, connection) => {
                 let connect = async || {
-                    ClusterClientBuilder::new(nodes.clone())
+                    let mut builder = ClusterClientBuilder::new(nodes.clone());
+                    if let Some(certificates) = self.certificates() {
+                        builder = builder.certs(certificates);
+                    }
+                    builder
                         .connection_timeout(CONNECTING)
                         .response_timeout(self.timeout)
                         .retries(CLUSTER_RETRIES)
@@ -201,6 +236,10 @@ impl Redis {
                 Ok(Connection::Cluster(connection.get_or_try_init(connect).await?.clone()))
             }
         }
+    }
+
+    fn certificates(&self) -> Option<TlsCertificates> {
+        self.authority.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) })
     }
 
     fn judge(&self, error: RedisError) -> StoreError {

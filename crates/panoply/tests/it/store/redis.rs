@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use panoply::store::{Redis, Replaced, Store, StoreError, conformance};
 
-use super::server::{RedisCluster, RedisServer, mute};
+use super::server::{Certificate, RedisCluster, RedisServer, mute};
 use super::{LONG, sleep};
 
 fn connect(server: &RedisServer) -> Redis {
@@ -153,6 +153,22 @@ async fn a_server_flushed_between_load_and_save_brings_nothing_back() {
     server.answers("FLUSHALL");
     assert_eq!(store.replace("id", "1", "2", LONG).await.unwrap(), Replaced::Gone);
     assert_eq!(store.load("id").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_when_its_authority_is() {
+    let certificate = Certificate::new();
+    let server = RedisServer::start_with_tls(&certificate);
+    let url = server.url().replace("redis:", "rediss:");
+    let store = Redis::connect(&url).unwrap().authority(certificate.pem().as_bytes()).unwrap();
+    store.create("id", "1", LONG).await.unwrap();
+    assert_eq!(store.load("id").await.unwrap().as_deref(), Some("1"));
+    let other = Certificate::new().pem();
+    for store in [Redis::connect(&url), Redis::connect(&url).unwrap().authority(other.as_bytes())] {
+        let error = store.unwrap().load("id").await.unwrap_err();
+        assert!(matches!(error, StoreError::Down(_)), "{error:?}");
+    }
+    assert!(Redis::connect(&url).unwrap().authority(b"no PEM").is_err());
 }
 
 #[tokio::test]
