@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use panoply::store::{File, Store, conformance};
+use panoply::store::{File, Store, StoreError, conformance};
 use panoply::{Clock, Size};
 use tokio::task::JoinSet;
 
@@ -117,6 +117,47 @@ async fn a_flood_takes_no_more_than_the_capacity_and_leaves_who_has_more_time() 
     assert!(file.load("flood-99").await.unwrap().is_some());
     let size = fs::metadata(&path).unwrap().len();
     assert!(size < 4 << 20, "{size} bytes");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_until_there_is_room_and_reads_go_on() {
+    if let Some(path) = env::var_os(OF_CHILD) {
+        return write_until_full(path.into()).await;
+    }
+    let scratch = Scratch::new();
+    // A limit on the size of files is the disk that a test can fill: 2 MiB, in blocks of 512 bytes.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh"])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "store::file::a_full_disk_refuses_writes_until_there_is_room_and_reads_go_on"])
+        .env(OF_CHILD, scratch.path().join("sessions"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+async fn write_until_full(path: PathBuf) {
+    let file = File::open(path).unwrap();
+    let text = format!("\"{}\"", "a".repeat(10_000));
+    let mut written = 0;
+    let refused = loop {
+        match file.create(&written.to_string(), &text, LONG).await {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::Refused(_)) && written > 20, "{written}: {refused:?}");
+    for _ in 0..3 {
+        assert!(file.load("0").await.unwrap().is_some());
+        assert!(file.load(&written.to_string()).await.unwrap().is_none());
+        assert!(file.create("more", &text, LONG).await.is_err());
+    }
+    let file = file.capacity(Size::kib(400));
+    for n in 0..20 {
+        file.destroy(&n.to_string()).await.unwrap();
+    }
+    file.create("more", &text, LONG).await.unwrap();
+    assert!(file.load("more").await.unwrap().is_some());
 }
 
 #[tokio::test]
