@@ -34,6 +34,37 @@ async fn a_cluster_keeps_every_promise_and_shares_the_keys() {
     assert_eq!(store.load("id-7").await.unwrap().as_deref(), Some("{}"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_lost_a_node_is_told_in_time_and_found_again() {
+    let mut cluster = RedisCluster::start();
+    let urls = cluster.urls();
+    let store = Redis::cluster(urls.iter().map(String::as_str)).unwrap();
+    let ids: Vec<String> = (0..12).map(|n| format!("id-{n}")).collect();
+    for id in &ids {
+        store.create(id, "1", LONG).await.unwrap();
+    }
+    cluster.nodes()[0].kill();
+    let mut failed = 0;
+    for id in &ids {
+        let start = Instant::now();
+        match store.load(id).await {
+            Ok(found) => assert_eq!(found.as_deref(), Some("1")),
+            Err(StoreError::Down(_) | StoreError::Slow(_)) => failed += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+        assert!(start.elapsed() < Duration::from_millis(1_600), "{:?}", start.elapsed());
+    }
+    assert!(failed > 0);
+    cluster.nodes()[0].restart();
+    let back = Instant::now();
+    for id in &ids {
+        while store.create(id, "2", LONG).await.is_err() {
+            assert!(back.elapsed() < Duration::from_secs(10), "{id}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_it_writes_is_what_connect_redis_writes() {
     let server = RedisServer::start();

@@ -180,6 +180,10 @@ impl RedisCluster {
         self.0.iter().map(RedisServer::url).collect()
     }
 
+    pub(crate) fn nodes(&mut self) -> &mut [RedisServer] {
+        &mut self.0
+    }
+
     /// How many keys each of the nodes has.
     pub(crate) fn sizes(&self) -> Vec<usize> {
         self.0.iter().map(|node| node.answers("DBSIZE").parse().unwrap()).collect()
