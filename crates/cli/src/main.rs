@@ -9,6 +9,7 @@ mod outset;
 mod run;
 mod serve;
 mod signals;
+mod store;
 mod trouble;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => block_on(demo::demo(demo)),
         Command::Run(run) => block_on(run::run(run)),
         Command::Serve(serve) => block_on(serve::serve(serve)),
+        Command::Store(store) => block_on(store::store(store)),
         Command::Config(configuration) => config::config(configuration),
         Command::Explain { practice } => {
             explain::explain(practice);

@@ -18,3 +18,4 @@ mod recorder;
 mod run;
 mod scratch;
 mod serve;
+mod store;
