@@ -85,6 +85,8 @@ pub struct Visit {
     pub(crate) uri: Uri,
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) nonce: Option<Nonce>,
+    /// Under which names the request brought cookies that `cookies` renames or seals.
+    pub(crate) cookies: crate::practices::cookies::Presented,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
 }
@@ -107,6 +109,7 @@ impl Visit {
             uri: request.uri.clone(),
             accept: request.headers.get(ACCEPT).cloned(),
             nonce: None,
+            cookies: crate::practices::cookies::Presented::default(),
             cut: crate::request_body::Cut::default(),
         }
     }
