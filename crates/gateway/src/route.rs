@@ -8,7 +8,7 @@ mod path;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use panoply::{Guard, Hosts, Policies, RateLimit, SettingError, Shield};
+use panoply::{Guard, Hosts, Keys, Policies, RateLimit, SettingError, Shield};
 
 use crate::config::{Config, HostName, LONGEST_HOST, Rule, RulePath, Site};
 use crate::upstream::Upstreams;
@@ -46,7 +46,7 @@ impl Routes {
     ///
     /// # Errors
     /// When a name is none in the eyes of [`Hosts`].
-    pub(crate) fn new(base: &Shield, config: &Config) -> Result<Self, SettingError> {
+    pub(crate) fn new(base: &Shield, config: &Config, keys: Option<&Keys>) -> Result<Self, SettingError> {
         let Config { shield: global, sites, .. } = config;
         let alone = [Site::default()];
         let (first, others) = match sites.split_first() {
@@ -54,15 +54,16 @@ impl Routes {
             None => (&alone[0], &[][..]),
         };
         let base = base.clone().with(global.clone());
+        let context = Context { base: &base, config, keys };
         let mut routes = Self {
-            first: SiteRoutes::new(&base, config, first, 0)?,
+            first: SiteRoutes::new(&context, first, 0)?,
             others: Vec::with_capacity(others.len()),
             named: HashMap::new(),
             wildcard: HashMap::new(),
             max_headers: None,
         };
         for (index, site) in others.iter().enumerate() {
-            routes.others.push(SiteRoutes::new(&base, config, site, index + 1)?);
+            routes.others.push(SiteRoutes::new(&context, site, index + 1)?);
         }
         for (index, site) in sites.iter().enumerate() {
             for host in &site.hosts {
@@ -182,11 +183,20 @@ struct RuleRoutes {
     otherwise: Route,
 }
 
+/// What the shields of all sites have in common.
+#[derive(Debug)]
+struct Context<'c> {
+    /// It has the policies for all sites in it.
+    base: &'c Shield,
+    config: &'c Config,
+    keys: Option<&'c Keys>,
+}
+
 impl SiteRoutes {
-    fn new(base: &Shield, config: &Config, site: &Site, index: usize) -> Result<Self, SettingError> {
+    fn new(context: &Context<'_>, site: &Site, index: usize) -> Result<Self, SettingError> {
         let app = Arc::new(Upstreams::new(&site.upstream));
         let route = |rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
-            let shield = Arc::new(shield(base, config, site, rule)?);
+            let shield = Arc::new(shield(context, site, rule)?);
             Ok(Route { site: index, shield, upstreams: Arc::clone(app) })
         };
         let rule_routes = |rule: &Rule| {
@@ -201,8 +211,9 @@ impl SiteRoutes {
     }
 }
 
-/// `base` has the policies for all sites in it. `rule`: none set where no rule holds.
-fn shield(base: &Shield, config: &Config, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
+/// `rule`: none set where no rule holds.
+fn shield(context: &Context<'_>, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
+    let Context { base, config, keys } = *context;
     let global = &config.shield;
     let mut policies = rule.clone();
     let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
@@ -212,6 +223,10 @@ fn shield(base: &Shield, config: &Config, site: &Site, rule: &Policies) -> Resul
     let shield = base.clone().with(site.shield.clone()).with(policies).with_rate_limit(|limits| {
         let limits = limits.scope(scope);
         if config.exempt_loopback { limits.exempt_loopback() } else { limits }
+    });
+    let shield = shield.with_cookies(|cookies| {
+        let cookies = cookies.site(scope);
+        if let Some(keys) = keys { cookies.keys(keys) } else { cookies }
     });
     if site.hosts.is_empty() {
         return Ok(shield);
@@ -249,7 +264,7 @@ mod tests {
 
     fn routes(text: &str) -> Routes {
         let config = Config::parse(text).unwrap();
-        Routes::new(&Shield::in_front(), &config).unwrap()
+        Routes::new(&Shield::in_front(), &config, None).unwrap()
     }
 
     const SHOPS: &str = r#"

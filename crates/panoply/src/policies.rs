@@ -40,6 +40,7 @@ macro_rules! policies {
         pub(crate) const fn module(practice: Practice) -> &'static str {
             match practice {
                 $(Practice::$practice => include_str!(concat!("practices/", stringify!($field), ".rs")),)+
+                Practice::Sessions => include_str!("practices/sessions.rs"),
             }
         }
 

@@ -131,6 +131,19 @@ impl Shield {
         self
     }
 
+    /// Changes the settings of `cookies`.
+    #[must_use]
+    pub fn with_cookies(mut self, change: impl FnOnce(Cookies) -> Cookies) -> Self {
+        self.guards.cookies = self.guards.cookies.map(change);
+        self
+    }
+
+    /// Whether `cookies` is to seal some and has no keys for it: see [`Cookies::keys`].
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        self.guards.cookies.policy().is_some_and(Cookies::needs_keys)
+    }
+
     /// Takes a practice away.
     #[must_use]
     pub fn without(mut self, practice: Practice) -> Self {
@@ -224,7 +237,7 @@ impl Shield {
 
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
-        let Guards { hosts, limits, rate_limit, csrf, sessions, headers, .. } = &self.guards;
+        let Guards { hosts, limits, rate_limit, cookies, csrf, sessions, headers, .. } = &self.guards;
         judge(visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
             if let Some(policy) = rate_limit.policy() {
                 policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
@@ -232,6 +245,9 @@ impl Shield {
         })?;
         judge(visit, limits, |limits| limits.admit(visit, request))?;
         judge(visit, rate_limit, |policy| policy.admit(visit, request, &self.world, rate_limit.state()))?;
+        if let Guard::On(cookies) = cookies {
+            cookies.admit(visit, request, &self.world);
+        }
         judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
         visit.ticket = sessions.as_ref().and_then(|kept| Kept::admit(kept, visit, request, &self.world));
         if let Some(ticket) = &visit.ticket {
@@ -265,7 +281,7 @@ impl Shield {
             log(visit, &rejection, "refused");
             (*response, body) = refuse(visit, rejection);
         }
-        harden(visit, cookies, response, |cookies, response| cookies.finish(visit, response));
+        harden(visit, cookies, response, |cookies, response| cookies.finish(visit, response, &self.world));
         if let Some(policy) = errors.policy()
             && policy.suspects(visit, response, &body)
         {

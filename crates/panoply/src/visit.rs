@@ -88,6 +88,8 @@ pub struct Visit {
     pub(crate) nonce: Option<Nonce>,
     /// What the visitor presented for a session, where sessions are kept.
     pub(crate) ticket: Option<Ticket>,
+    /// Under which names the request brought cookies that `cookies` renames or seals.
+    pub(crate) cookies: crate::practices::cookies::Presented,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
 }
@@ -111,6 +113,7 @@ impl Visit {
             accept: request.headers.get(ACCEPT).cloned(),
             nonce: None,
             ticket: None,
+            cookies: crate::practices::cookies::Presented::default(),
             cut: crate::request_body::Cut::default(),
         }
     }

@@ -10,6 +10,7 @@
 
 mod browser;
 mod client;
+mod cookies;
 mod gateway;
 mod input;
 mod node;
