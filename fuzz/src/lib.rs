@@ -4,10 +4,12 @@
 //! seeds, and over what little damage makes of them, with every other test; `fuzz/run` hands them to libFuzzer for as
 //! long as you like. What that finds goes into the folder and stays mended.
 
+mod cookies;
 mod settings;
 mod shield;
 mod wire;
 
+pub use cookies::cookies;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
 pub use wire::{csp, forwarded, redirect, set_cookie};
@@ -18,6 +20,7 @@ pub type Body = fn(input: &[u8]);
 /// Every body, by the name of its folder in `corpus/`.
 pub const BODIES: &[(&str, Body)] = &[
     ("config", config),
+    ("cookies", cookies),
     ("csp", csp),
     ("forwarded", forwarded),
     ("origin", origin),
