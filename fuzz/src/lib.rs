@@ -5,11 +5,13 @@
 //! long as you like. What that finds goes into the folder and stays mended.
 
 mod cookies;
+mod keys;
 mod settings;
 mod shield;
 mod wire;
 
 pub use cookies::cookies;
+pub use keys::{cookie_header, seal, unsign_cookie};
 pub use settings::{config, origin, rate};
 pub use shield::shield;
 pub use wire::{csp, forwarded, redirect, set_cookie};
@@ -20,14 +22,17 @@ pub type Body = fn(input: &[u8]);
 /// Every body, by the name of its folder in `corpus/`.
 pub const BODIES: &[(&str, Body)] = &[
     ("config", config),
+    ("cookie_header", cookie_header),
     ("cookies", cookies),
     ("csp", csp),
     ("forwarded", forwarded),
     ("origin", origin),
     ("rate", rate),
     ("redirect", redirect),
+    ("seal", seal),
     ("set_cookie", set_cookie),
     ("shield", shield),
+    ("unsign_cookie", unsign_cookie),
 ];
 
 /// What reads as text is read; a promise about text says nothing of other bytes.

@@ -1,7 +1,7 @@
 //! What start-up says: where it listens, what is protected, what to know.
 
 use panoply::Practice;
-use panoply_gateway::config::HostName;
+use panoply_gateway::config::{HostName, RulePath, Upstream};
 use panoply_gateway::{Config, Gateway};
 
 /// Printed to stderr once everything is open.
@@ -27,7 +27,7 @@ fn page(gateway: &Gateway, config: &Config, app: &str) -> String {
     for (site, rule, shield) in gateway.shields() {
         say(match rule {
             None => names(config, site),
-            Some(path) => format!("  at {path}"),
+            Some(path) => format!("  at {path}{}", elsewhere(config, site, path)),
         });
         for practice in Practice::ALL {
             let (state, figure) = shield.state(practice);
@@ -49,5 +49,14 @@ fn names(config: &Config, site: usize) -> String {
     match hosts {
         [] => "any host".to_owned(),
         hosts => hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Where a rule leads, unless that is the site's own app.
+fn elsewhere(config: &Config, site: usize, path: &RulePath) -> String {
+    let rule = config.sites.get(site).and_then(|site| site.rules.iter().find(|rule| rule.path == *path));
+    match rule.map_or(&[][..], |rule| &rule.upstream) {
+        [] => String::new(),
+        apps => format!(", to {}", apps.iter().map(Upstream::to_string).collect::<Vec<_>>().join(", ")),
     }
 }

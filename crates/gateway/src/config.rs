@@ -83,7 +83,7 @@ pub struct Config {
 
 impl Config {
     /// Every setting with its default and its reason, as `panoply config default` prints it.
-    pub const EXAMPLE: &'static str = include_str!("../../../panoply.example.toml");
+    pub const EXAMPLE: &'static str = include_str!("../panoply.example.toml");
 
     /// Reads the text of a `panoply.toml`.
     ///
@@ -126,18 +126,21 @@ pub struct Site {
     /// What this site's shield differs in from the global one. A practice that is named replaces it whole.
     #[serde(deserialize_with = "table::one")]
     pub shield: Policies,
-    /// Paths with a shield of their own.
+    /// Paths with a shield, or an app, of their own.
     #[serde(rename = "rule", deserialize_with = "table::several")]
     pub rules: Vec<Rule>,
 }
 
-/// `[[site.rule]]`: a path of a site with a shield of its own.
+/// `[[site.rule]]`: a path of a site with a shield, or an app, of its own.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Rule {
     /// Which paths.
     pub path: RulePath,
+    /// Where the app for these paths is, however they are written; several are asked in turn. Empty: the site's.
+    #[serde(default, deserialize_with = "upstream::one_or_several")]
+    pub upstream: Vec<Upstream>,
     /// What their shield differs in from the site's. A practice that is named replaces it whole.
     #[serde(default, deserialize_with = "table::one")]
     pub shield: Policies,

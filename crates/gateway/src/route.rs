@@ -21,6 +21,7 @@ pub(crate) struct Routes {
     named: HashMap<Box<str>, usize>,
     /// By what follows `*.`.
     wildcard: HashMap<Box<str>, usize>,
+    max_headers: Option<usize>,
 }
 
 /// What a request meets: a shield, and an app behind it.
@@ -30,18 +31,14 @@ pub(crate) struct Route {
     pub(crate) site: usize,
     /// The shield of the site, or of the rule.
     pub(crate) shield: Arc<Shield>,
-    /// Where the app is, the same for all routes of a site.
+    /// Where the app is: the site's, or the rule's.
     pub(crate) upstreams: Arc<Upstreams>,
 }
 
-/// Why there is no route. The refusal leaves through the shield of the route in here, to carry its headers.
+/// Apps could read the path in two ways, and a rule holds for one of them alone: 400. The refusal leaves through the
+/// shield of the route in here, to carry its headers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Miss<'r> {
-    /// No site has this name: 421 (RFC 9110 §15.5.20).
-    Host(&'r Route),
-    /// Apps could read the path in two ways, and a rule holds for one of them alone: 400.
-    Path(&'r Route),
-}
+pub(crate) struct Ambiguous<'r>(pub(crate) &'r Route);
 
 impl Routes {
     /// Lays the policies for all sites, then those of a site, then those of a rule over `base`. No sites: one that
@@ -63,6 +60,7 @@ impl Routes {
             others: Vec::with_capacity(others.len()),
             named: HashMap::new(),
             wildcard: HashMap::new(),
+            max_headers: None,
         };
         for (index, site) in others.iter().enumerate() {
             routes.others.push(SiteRoutes::new(&context, site, index + 1)?);
@@ -75,31 +73,36 @@ impl Routes {
                 };
             }
         }
+        routes.max_headers = max_headers(routes.shields().map(|(_, _, shield)| shield.most_headers()));
         Ok(routes)
     }
 
     /// The route for a host (without port, in any case, with or without the root's dot) and a path (as sent).
     ///
-    /// A site that is alone gets every request: whether it answers to the name is for its [`Hosts`] to say.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Miss<'_>> {
+    /// A name that no site has leads to the first: whether that answers to it is for its [`Hosts`] to say, who let a
+    /// load balancer's check pass under any.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Ambiguous<'_>> {
         let site = match self.others.is_empty() {
             true => &self.first,
-            false => self.site(host).ok_or(Miss::Host(self.fallback()))?,
+            false => self.site(host).unwrap_or(&self.first),
         };
         match path::find(&site.rules, path) {
             Ok(Some((rule, routes))) if rule.is_written_as(path) => Ok(&routes.as_written),
             Ok(Some((_, routes))) => Ok(&routes.otherwise),
             Ok(None) => Ok(&site.whole),
-            Err(path::Ambiguous) => Err(Miss::Path(&site.whole)),
+            Err(path::Ambiguous) => Err(Ambiguous(&site.whole)),
         }
     }
 
-    /// The route whose shield refuses what no site is named for: the first site's.
-    pub(crate) fn fallback(&self) -> &Route {
-        &self.first.whole
+    /// How many headers of a request have to be read, where that is more than hyper's 100.
+    ///
+    /// A shield refuses one too many with a page, hyper without; but told a number, hyper makes room for so many anew
+    /// with each request, which costs as much as half a shield.
+    pub(crate) const fn max_headers(&self) -> Option<usize> {
+        self.max_headers
     }
 
-    /// The apps, one a site.
+    /// The apps, one a site. A rule has the site's, or one that the configuration names.
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
         self.sites().map(|site| &site.whole.upstreams)
     }
@@ -149,6 +152,18 @@ impl Routes {
     }
 }
 
+/// `most`: what each shield lets pass.
+fn max_headers(most: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    let most = most.map(|most| most.unwrap_or(ANY_NUMBER)).max()?;
+    (most > HYPERS_OWN).then_some(most.clamp(ANY_NUMBER, MOST_HEADERS))
+}
+
+const HYPERS_OWN: usize = 100;
+/// Where no shield says: as many as fit into the head.
+const ANY_NUMBER: usize = 200;
+/// More than 32 KiB can hold.
+const MOST_HEADERS: usize = 8_192;
+
 /// The routes of one site.
 #[derive(Debug)]
 struct SiteRoutes {
@@ -159,6 +174,9 @@ struct SiteRoutes {
 
 /// The routes of one rule: for its path to the letter, and for all other ways to write it, where it does not exempt.
 /// An app that tells the two apart has another page there, which nobody meant to leave unprotected.
+///
+/// Both lead to one app. Were `/API` the site's app's where `/api` is the rule's, then whoever asks would choose by
+/// his spelling which of two apps answers: the old one, say, from which that path was taken away.
 #[derive(Debug)]
 struct RuleRoutes {
     as_written: Route,
@@ -176,18 +194,20 @@ struct Context<'c> {
 
 impl SiteRoutes {
     fn new(context: &Context<'_>, site: &Site, index: usize) -> Result<Self, SettingError> {
-        let upstreams = Arc::new(Upstreams::new(&site.upstream));
-        let route = |rule: &Policies| -> Result<Route, SettingError> {
+        let app = Arc::new(Upstreams::new(&site.upstream));
+        let route = |rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
             let shield = Arc::new(shield(context, site, rule)?);
-            Ok(Route { site: index, shield, upstreams: Arc::clone(&upstreams) })
+            Ok(Route { site: index, shield, upstreams: Arc::clone(app) })
         };
         let rule_routes = |rule: &Rule| {
-            let otherwise = route(&rule.shield.clone().without_exemptions())?;
-            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield)?, otherwise }))
+            let own = (!rule.upstream.is_empty()).then(|| Arc::new(Upstreams::new(&rule.upstream)));
+            let app = own.as_ref().unwrap_or(&app);
+            let otherwise = route(&rule.shield.clone().without_exemptions(), app)?;
+            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield, app)?, otherwise }))
         };
         let mut rules = site.rules.iter().map(rule_routes).collect::<Result<Vec<_>, SettingError>>()?;
         path::sort(&mut rules);
-        Ok(Self { whole: route(&Policies::default())?, rules })
+        Ok(Self { whole: route(&Policies::default(), &app)?, rules })
     }
 }
 
@@ -280,7 +300,7 @@ mod tests {
             ("xn--bcher-kva.example", Some(1)),
             ("a.b.shop.example", Some(0)),
             ("b.api.shop.example", Some(2)), // of two wildcards the longer
-            ("example", None),
+            ("example", None),               // its way is the first site's, whose `hosts` refuses it
             (".shop.example", None),
             ("shop.example..", None),
             ("shop.example:443", None),
@@ -288,11 +308,11 @@ mod tests {
             ("", None),
             (".", None),
         ] {
-            let found = routes.find(host, "/").ok().map(|route| route.site);
-            assert_eq!(found, site, "{host}");
+            assert_eq!(routes.site(host).map(|found| found.whole.site), site, "{host}");
+            assert_eq!(routes.find(host, "/").unwrap().site, site.unwrap_or(0), "{host}");
         }
         for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000), "a.".repeat(9_000)] {
-            assert!(matches!(routes.find(&host, "/"), Err(Miss::Host(route)) if route.site == 0));
+            assert_eq!(routes.find(&host, "/").unwrap().site, 0);
         }
     }
 
@@ -310,9 +330,64 @@ mod tests {
             assert_eq!(states, (csrf, redirects), "{host}{path}");
         }
         assert!(
-            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Miss::Path(route)) if route.site == 0)
+            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Ambiguous(route)) if route.site == 0)
         );
         assert!(routes.find("api.shop.example", "/x/..%2fapi").is_ok());
+    }
+
+    #[test]
+    fn a_path_has_one_app_however_it_is_written() {
+        let routes = routes(
+            r#"
+            [[site]]
+            upstream = "http://express"
+
+            [[site.rule]]
+            path = "/account/*"
+            upstream = "http://axum"
+            shield.csrf = "off"
+
+            [[site.rule]]
+            path = "/account/hook"
+            shield.csrf = "off"
+            "#,
+        );
+        for (path, app) in [
+            ("/", Some("express")),
+            ("/accounts", Some("express")),
+            ("/files/a%2fb", Some("express")),
+            ("/account", Some("axum")),
+            ("/account/", Some("axum")),
+            ("/ACCOUNT/orders", Some("axum")),
+            ("/%61ccount/orders", Some("axum")),
+            ("/account/a%2fb", Some("axum")),
+            ("/account/hook", Some("express")), // the most specific rule holds, and says nothing of an app
+            ("/account/HOOK/", Some("express")),
+            // Which app it is depends on how an app would read it.
+            ("//account", None),
+            ("/x/../account", None),
+            ("/account/..", None),
+            ("/account%2forders", None),
+            ("/account;v=1", None),
+            ("/account/hook%2f", None),
+        ] {
+            let found = routes.find("any.example", path).ok().and_then(|route| route.upstreams.target());
+            let expected = app.map(|app| format!("http://{app}:80"));
+            assert_eq!(found.map(ToString::to_string), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_app_that_was_started_is_that_of_rules_without_one() {
+        let routes = routes(
+            "[[site]]\n[[site.rule]]\npath = '/account'\nupstream = 'http://axum'\n\
+             [[site.rule]]\npath = '/login'\nshield.csrf = 'off'",
+        );
+        routes.apps().for_each(|app| app.found(([127, 0, 0, 1], 3000).into(), None));
+        for (path, app) in [("/", "127.0.0.1:3000"), ("/login", "127.0.0.1:3000"), ("/account", "axum:80")] {
+            let target = routes.find("any.example", path).unwrap().upstreams.target().unwrap();
+            assert_eq!(target.to_string(), format!("http://{app}"), "{path}");
+        }
     }
 
     #[test]
@@ -325,11 +400,26 @@ mod tests {
     }
 
     #[test]
+    fn as_many_headers_are_read_as_a_shield_may_let_pass() {
+        for (text, most) in [
+            ("", None),
+            ("shield.limits.headers = 20", None),
+            ("shield.limits.headers = 101", Some(200)),
+            ("shield.limits.headers = 500", Some(500)),
+            ("shield.limits.headers = 1000000", Some(8_192)),
+            ("shield.limits = 'observe'", Some(200)),
+            ("[[site]]\n[[site.rule]]\npath = '/'\nshield.limits = 'off'", Some(200)),
+        ] {
+            assert_eq!(routes(text).max_headers(), most, "{text}");
+        }
+    }
+
+    #[test]
     fn a_site_that_is_alone_is_found_under_any_name() {
         for text in ["", "[[site]]\nupstream = 'http://app'", "[[site]]\nhosts = ['shop.example']"] {
             let routes = routes(text);
             assert_eq!(routes.find("other.example", "/").unwrap().site, 0, "{text}");
-            assert_eq!(routes.fallback().upstreams.target().is_some(), text.contains("upstream"), "{text}");
+            assert_eq!(routes.first.whole.upstreams.target().is_some(), text.contains("upstream"), "{text}");
         }
     }
 }

@@ -58,8 +58,16 @@ pub use period::Period;
 pub use policies::Policies;
 pub use practice::{Practice, UnknownPractice};
 pub use practices::{
-    cookies::Cookies, csrf::Csrf, errors::Errors, fingerprint::Fingerprint, headers::Headers, hosts::Hosts,
-    limits::Limits, rate_limit::RateLimit, redirects::Redirects,
+    cookies::Cookies,
+    csrf::Csrf,
+    errors::Errors,
+    fingerprint::Fingerprint,
+    headers::Headers,
+    hosts::Hosts,
+    limits::Limits,
+    rate_limit::RateLimit,
+    redirects::Redirects,
+    sessions::{CookieSession, Session, SessionError, Sessions},
 };
 pub use rate::Rate;
 pub use rejection::Rejection;

@@ -1,10 +1,12 @@
-use serde::Deserialize;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
 
 use crate::practices::{
     cookies::Cookies, csrf::Csrf, errors::Errors, fingerprint::Fingerprint, headers::Headers, hosts::Hosts,
-    limits::Limits, rate_limit::RateLimit, redirects::Redirects,
+    limits::Limits, rate_limit::RateLimit, redirects::Redirects, sessions::Kept,
 };
-use crate::{Guard, Policy, Practice};
+use crate::{Guard, Policy, Practice, SettingError};
 
 /// Declares every policy once: the guards that a shield holds, and the layer of settings laid over them.
 macro_rules! policies {
@@ -18,13 +20,27 @@ macro_rules! policies {
                 #[doc = concat!("`", stringify!($field), "`, when it is set")]
                 pub $field: Option<Guard<$policy>>,
             )+
+            /// Never there: only a program can set them.
+            #[serde(deserialize_with = "only_in_code")]
+            sessions: Option<Never>,
         }
 
         impl Policies {
             /// The same without what only watches or is off: what is left can protect.
             #[must_use]
             pub fn without_exemptions(self) -> Self {
-                Self { $($field: self.$field.filter(|guard| matches!(guard, Guard::On(_))),)+ }
+                Self {
+                    $($field: self.$field.filter(|guard| matches!(guard, Guard::On(_))),)+
+                    sessions: None,
+                }
+            }
+        }
+
+        /// The module of a practice, as it is written.
+        pub(crate) const fn module(practice: Practice) -> &'static str {
+            match practice {
+                $(Practice::$practice => include_str!(concat!("practices/", stringify!($field), ".rs")),)+
+                Practice::Sessions => include_str!("practices/sessions.rs"),
             }
         }
 
@@ -32,31 +48,34 @@ macro_rules! policies {
         #[derive(Clone, Debug)]
         pub(crate) struct Guards {
             $(pub(crate) $field: Guard<$policy>,)+
+            /// There is nothing to observe: a session is kept, or it is not.
+            pub(crate) sessions: Option<Arc<Kept>>,
         }
 
         impl Guards {
             /// All on, with the defaults for an app that panoply is part of.
             pub(crate) fn within() -> Self {
-                Self { $($field: Guard::On($policy::default()),)+ }
+                Self { $($field: Guard::On($policy::default()),)+ sessions: None }
             }
 
             /// With the defaults for an app that panoply does not know; what might break it only observes.
             pub(crate) fn in_front() -> Self {
-                Self { $($field: Guard::$in_front($policy::in_front()),)+ }
+                Self { $($field: Guard::$in_front($policy::in_front()),)+ sessions: None }
             }
 
             pub(crate) fn off() -> Self {
-                Self { $($field: Guard::Off,)+ }
+                Self { $($field: Guard::Off,)+ sessions: None }
             }
 
             /// A practice that is named replaces what was there whole: settings are not merged.
             pub(crate) fn with(self, policies: Policies) -> Self {
-                Self { $($field: policies.$field.unwrap_or(self.$field),)+ }
+                Self { $($field: policies.$field.unwrap_or(self.$field),)+ sessions: self.sessions }
             }
 
             pub(crate) fn without(mut self, practice: Practice) -> Self {
                 match practice {
                     $(Practice::$practice => self.$field = Guard::Off,)+
+                    Practice::Sessions => self.sessions = None,
                 }
                 self
             }
@@ -68,6 +87,10 @@ macro_rules! policies {
                         self.$field.state(),
                         self.$field.policy().map(Policy::summary).unwrap_or_default(),
                     ),)+
+                    Practice::Sessions => match &self.sessions {
+                        Some(kept) => ("on", kept.summary()),
+                        None => ("off", String::new()),
+                    },
                 }
             }
         }
@@ -84,4 +107,17 @@ policies! {
     errors: Errors = Errors, in front On;
     fingerprint: Fingerprint = Fingerprint, in front On;
     headers: Headers = Headers, in front On;
+}
+
+/// What is never there.
+#[derive(Clone, Copy, Debug)]
+enum Never {}
+
+/// Sessions take keys and a store, and an app that reads them: a gateway has nobody to give them to.
+fn only_in_code<'de, D: Deserializer<'de>>(_: D) -> Result<Option<Never>, D::Error> {
+    Err(SettingError::new(
+        "sessions are kept by an app, not in front of it",
+        "in a Rust app write `Shield::sessions`; for an app that is not changed, `cookies.seal` protects its own",
+    )
+    .into_serde())
 }

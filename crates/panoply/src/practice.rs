@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::policies;
+
 /// One protection, by the word it has everywhere: file, struct, builder, TOML key, log field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -13,6 +15,8 @@ pub enum Practice {
     RateLimit,
     /// Did another site's page start this?
     Csrf,
+    /// Who is this, from request to request?
+    Sessions,
     /// Does this answer lead off the site?
     Redirects,
     /// Can this cookie be read, stolen or sent by others?
@@ -27,11 +31,12 @@ pub enum Practice {
 
 impl Practice {
     /// Every practice, in the order in which a request meets them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hosts,
         Self::Limits,
         Self::RateLimit,
         Self::Csrf,
+        Self::Sessions,
         Self::Redirects,
         Self::Cookies,
         Self::Errors,
@@ -51,12 +56,23 @@ impl Practice {
             Self::Limits => "limits",
             Self::RateLimit => "rate_limit",
             Self::Csrf => "csrf",
+            Self::Sessions => "sessions",
             Self::Redirects => "redirects",
             Self::Cookies => "cookies",
             Self::Errors => "errors",
             Self::Fingerprint => "fingerprint",
             Self::Headers => "headers",
         }
+    }
+
+    /// What it stops and leaves, and its defaults with their reasons, in Markdown: the beginning of its module's
+    /// documentation, so that there is one text for all who ask.
+    #[must_use]
+    pub fn explanation(self) -> String {
+        let lines = policies::module(self).lines().map_while(|line| line.strip_prefix("//!"));
+        let before_the_example = lines.take_while(|line| !line.starts_with(" ```"));
+        let text = before_the_example.map(|line| line.strip_prefix(' ').unwrap_or(line));
+        text.collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 }
 
@@ -92,5 +108,18 @@ mod tests {
             assert_eq!(practice.name().parse(), Ok(practice));
         }
         assert_eq!("helmet".parse::<Practice>(), Err(UnknownPractice("helmet".to_owned())));
+    }
+
+    #[test]
+    fn every_practice_is_explained_in_the_five_parts() {
+        for practice in Practice::ALL {
+            let text = practice.explanation();
+            let first = text.lines().next().unwrap_or_default();
+            assert!(!first.is_empty() && !first.starts_with("**"), "{practice}: the attack comes first");
+            for part in ["\n**Stops**", "\n**Leaves**", "\n**Defaults"] {
+                assert!(text.contains(part), "{practice}: {part}");
+            }
+            assert!(!text.contains("```"), "{practice}: {text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 
 use crate::policies::Guards;
+use crate::practices::sessions::Kept;
 use crate::{
     Body, Connection, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits, Policies, Practice,
     RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError, TrustedProxies, Visit, Visitor,
@@ -68,6 +69,16 @@ impl Shield {
     #[must_use]
     pub fn csrf(mut self, csrf: impl Into<Guard<Csrf>>) -> Self {
         self.guards.csrf = csrf.into();
+        self
+    }
+
+    /// How sessions are kept: by [`Sessions`](crate::Sessions) in a store, by
+    /// [`CookieSession`](crate::CookieSession) in the cookie. A request then has a
+    /// [`Ticket`](crate::practices::sessions::Ticket) as an extension; with the `axum` feature handlers take a
+    /// [`Session`](crate::Session).
+    #[must_use]
+    pub fn sessions(mut self, sessions: impl Into<Kept>) -> Self {
+        self.guards.sessions = Some(Arc::new(sessions.into()));
         self
     }
 
@@ -166,6 +177,17 @@ impl Shield {
         self.guards.state(practice)
     }
 
+    /// How many headers a request may have; `None` where this shield refuses none for their number.
+    ///
+    /// A server has to read one more, or the refusal is its own.
+    #[must_use]
+    pub fn most_headers(&self) -> Option<usize> {
+        match &self.guards.limits {
+            Guard::On(limits) => Some(limits.most_headers()),
+            Guard::Observe(_) | Guard::Off => None,
+        }
+    }
+
     /// Judges `request`, lets `app` answer it unless it is refused, and hardens the answer.
     ///
     /// It never fails: whatever happens, there is an answer, and every answer leaves through `finish`.
@@ -193,7 +215,7 @@ impl Shield {
             }
             Err(rejection) => Err(rejection),
         };
-        let (response, body) = match answer {
+        let (mut response, body) = match answer {
             Ok(response) => {
                 let (response, body) = response.into_parts();
                 (response, Body::app(body))
@@ -203,7 +225,8 @@ impl Shield {
                 refuse(&visit, rejection)
             }
         };
-        self.finish(visit, response, body).await
+        let body = self.finish(&visit, &mut response, body).await;
+        Response::from_parts(response, body)
     }
 
     fn visit(&self, connection: Connection, request: &request::Parts) -> Visit {
@@ -214,7 +237,7 @@ impl Shield {
 
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
-        let Guards { hosts, limits, rate_limit, cookies, csrf, headers, .. } = &self.guards;
+        let Guards { hosts, limits, rate_limit, cookies, csrf, sessions, headers, .. } = &self.guards;
         judge(visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
             if let Some(policy) = rate_limit.policy() {
                 policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
@@ -226,6 +249,10 @@ impl Shield {
             cookies.admit(visit, request, &self.world);
         }
         judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
+        visit.ticket = sessions.as_ref().and_then(|kept| Kept::admit(kept, visit, request, &self.world));
+        if let Some(ticket) = &visit.ticket {
+            request.extensions.insert(ticket.clone());
+        }
         if let Some(headers) = headers.policy() {
             headers.admit(visit, request, &self.world);
         }
@@ -235,38 +262,43 @@ impl Shield {
     /// From the app outwards.
     async fn finish<B: HttpBody<Data = Bytes>>(
         &self,
-        visit: Visit,
-        mut response: ResponseParts,
+        visit: &Visit,
+        response: &mut ResponseParts,
         mut body: Body<B>,
-    ) -> Response<Body<B>> {
+    ) -> Body<B> {
         let Guards { redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
         if let Some(rejection) = visit.cut.rejection() {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
-        if let Err(rejection) = judge(&visit, redirects, |redirects| redirects.finish(&visit, &response)) {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+        if let Some(ticket) = &visit.ticket
+            && let Err(rejection) = Kept::finish(ticket, response).await
+        {
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
-        harden(&visit, cookies, &mut response, |cookies, response| {
-            cookies.finish(&visit, response, &self.world);
-        });
-        if let Some(policy) = errors.policy() {
+        if let Err(rejection) = judge(visit, redirects, |redirects| redirects.finish(visit, response)) {
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
+        }
+        harden(visit, cookies, response, |cookies, response| cookies.finish(visit, response, &self.world));
+        if let Some(policy) = errors.policy()
+            && policy.suspects(visit, response, &body)
+        {
             let masked;
-            (body, masked) = policy.finish(&visit, &response, body, &self.world).await;
+            // Boxed, since few answers come here, and each would carry the space.
+            (body, masked) = Box::pin(policy.finish(visit, response, body, &self.world)).await;
             if let Some(rejection) = masked {
                 if matches!(errors, Guard::On(_)) {
-                    body = mask(&visit, &mut response);
+                    body = mask(visit, response);
                 } else {
-                    log(&visit, &rejection, "would mask");
+                    log(visit, &rejection, "would mask");
                 }
             }
         }
-        harden(&visit, fingerprint, &mut response, |fingerprint, response| {
-            fingerprint.finish(&visit, response);
-        });
-        harden(&visit, headers, &mut response, |headers, response| headers.finish(&visit, response));
-        Response::from_parts(response, body)
+        harden(visit, fingerprint, response, |fingerprint, response| fingerprint.finish(visit, response));
+        harden(visit, headers, response, |headers, response| headers.finish(visit, response));
+        body
     }
 }
 

@@ -1,15 +1,38 @@
 //! Where sessions are kept: one trait, and a suite that every implementation must pass.
 
+mod conformance;
+#[cfg(feature = "file")]
+mod file;
+mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+mod url;
+
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use conformance::conformance;
+#[cfg(feature = "file")]
+pub use file::File;
+pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
+pub use url::open;
+
 /// Keeps texts by id, each until its time is over.
 ///
-/// An id is of printable ASCII without white space, at most 256 bytes; a text is at most what
-/// the session policy allows. Times are rounded up to whole seconds by stores that count in seconds.
+/// An id is of printable ASCII without white space, at most 256 bytes; a text is JSON (a store may have a column
+/// of that type), as long as the session policy allows. Times are rounded up to whole seconds by stores that
+/// count in seconds; no time is over at once, and over a hundred years are a hundred.
+///
+/// [`conformance`] checks every sentence of this page.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// The text under `id`, unless there is none or its time is over.
+    /// The text under `id`, to the byte, unless there is none or its time is over.
     fn load<'a>(&'a self, id: &'a str) -> Answer<'a, Option<String>>;
 
     /// Keeps `text` for `time` under `id`, whatever stood there.
@@ -31,10 +54,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Forgets `id`. That it is not there is no error.
     fn destroy<'a>(&'a self, id: &'a str) -> Answer<'a, ()>;
 
-    /// Notes for `time` that the session `id` is one of `user`'s.
+    /// Notes that the session `id`, which stands there already, is `user`'s, for `time` at least: give it the
+    /// longest that the session may live. A session is one user's, the last it was bound to. `user` is any text
+    /// without NUL, of at most 1 KiB.
     fn bind<'a>(&'a self, user: &'a str, id: &'a str, time: Duration) -> Answer<'a, ()>;
 
-    /// Destroys every session that was bound to `user` but `except`, and says how many there were.
+    /// Destroys every session that is `user`'s but `except`, and says how many there were.
     fn destroy_all<'a>(&'a self, user: &'a str, except: Option<&'a str>) -> Answer<'a, usize>;
 }
 
@@ -71,4 +96,13 @@ pub enum StoreError {
     /// It answered with an error.
     #[error("the store refused")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// No store has to count further.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// As stores count that count in seconds: a session never ends too early.
+#[cfg(any(feature = "redis", feature = "postgres"))]
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

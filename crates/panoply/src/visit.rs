@@ -7,6 +7,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
 
 use crate::client::Client;
+use crate::practices::sessions::Ticket;
 
 /// How a visitor's request travelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub struct Visit {
     pub(crate) uri: Uri,
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) nonce: Option<Nonce>,
+    /// What the visitor presented for a session, where sessions are kept.
+    pub(crate) ticket: Option<Ticket>,
     /// Under which names the request brought cookies that `cookies` renames or seals.
     pub(crate) cookies: crate::practices::cookies::Presented,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
@@ -109,6 +112,7 @@ impl Visit {
             uri: request.uri.clone(),
             accept: request.headers.get(ACCEPT).cloned(),
             nonce: None,
+            ticket: None,
             cookies: crate::practices::cookies::Presented::default(),
             cut: crate::request_body::Cut::default(),
         }
@@ -133,7 +137,11 @@ impl Visit {
 
     /// The host name that was asked for, lower or upper case as sent, without port.
     pub(crate) fn host(&self) -> Option<&str> {
-        self.authority.as_ref().map(Authority::host)
+        self.authority.as_ref().map(|authority| {
+            // Most are a name and nothing else, and `Authority` looks for its parts each time anew.
+            let whole = authority.as_str();
+            if whole.bytes().any(|byte| matches!(byte, b':' | b'@')) { authority.host() } else { whole }
+        })
     }
 
     /// The port that the visitor's browser talks to.

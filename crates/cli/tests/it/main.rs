@@ -19,3 +19,4 @@ mod recorder;
 mod run;
 mod scratch;
 mod serve;
+mod store;

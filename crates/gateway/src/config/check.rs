@@ -15,8 +15,11 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     hosts(&config.sites)?;
     for (index, site) in config.sites.iter().enumerate() {
         let place = Place::default().key("site").item(index);
-        upstreams(config, site, &place)?;
+        upstreams(config, &site.upstream, &place)?;
         rules(site, &place)?;
+        for (index, rule) in site.rules.iter().enumerate() {
+            upstreams(config, &rule.upstream, &place.clone().key("rule").item(index))?;
+        }
         cookies(config, site, &place)?;
     }
     Ok(())
@@ -93,10 +96,10 @@ fn hosts(sites: &[Site]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn upstreams(config: &Config, site: &Site, site_place: &Place) -> Result<(), Fault> {
+fn upstreams(config: &Config, upstreams: &[Upstream], within: &Place) -> Result<(), Fault> {
     let mut seen = Vec::new();
-    for (index, upstream) in site.upstream.iter().enumerate() {
-        let place = || site_place.clone().key("upstream").item(index);
+    for (index, upstream) in upstreams.iter().enumerate() {
+        let place = || within.clone().key("upstream").item(index);
         if seen.contains(&upstream) {
             return Err(Fault::at(place(), format!("`{upstream}` is in the list already"), "take it out"));
         }

@@ -251,7 +251,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cert", "in `[tls]`"),
     ("key", "in `[tls]`"),
     ("hosts", "in `[[site]]`"),
-    ("upstream", "in `[[site]]`"),
+    ("upstream", "in `[[site]]` or `[[site.rule]]`"),
     ("rule", "in a site: `[[site.rule]]`"),
     ("path", "in `[[site.rule]]`"),
 ];

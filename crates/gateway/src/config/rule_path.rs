@@ -7,7 +7,7 @@ use super::text::{Text, deserialize_text, shown};
 
 /// Which paths a rule is for: `/login`, or with `/api/*` everything from `/api` down.
 ///
-/// What protects is compared by the percent-decoded path, letters of either case alike, with or without a slash
+/// What protects, and which app is asked, is compared by the percent-decoded path, letters of either case alike, with or without a slash
 /// at the end: as routers of web apps do, and never more strictly than they do, so that it is not passed by
 /// writing the path in another way. What exempts holds for the path [as it is written](Self::is_written_as)
 /// alone. `/login` is neither `/login/help` nor `/login-help`; `/api/*` is `/api`, `/api/` and all below, but not

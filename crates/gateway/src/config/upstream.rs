@@ -104,7 +104,7 @@ impl<'de> Visitor<'de> for OneOrSeveral {
         if upstreams.is_empty() {
             return Err(SettingError::new(
                 "the list of upstreams is empty",
-                "write one, or leave the setting out and name the app on the command line",
+                "write one, or leave the setting out",
             )
             .into_serde());
         }

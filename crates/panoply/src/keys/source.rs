@@ -127,8 +127,6 @@ const LARGEST: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     #[test]
@@ -210,10 +208,11 @@ mod tests {
     }
 
     /// A file of this test alone, gone with it.
-    struct Scratch(PathBuf);
+    #[cfg(unix)]
+    struct Scratch(std::path::PathBuf);
 
+    #[cfg(unix)]
     impl Scratch {
-        #[cfg(unix)]
         fn with(name: &str, content: &[u8]) -> Self {
             use std::io::Write;
             use std::os::unix::fs::OpenOptionsExt;
@@ -233,6 +232,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     impl Drop for Scratch {
         fn drop(&mut self) {
             let _ = std::fs::remove_file(&self.0);

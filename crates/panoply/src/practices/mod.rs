@@ -9,3 +9,4 @@ pub mod hosts;
 pub mod limits;
 pub mod rate_limit;
 pub mod redirects;
+pub mod sessions;

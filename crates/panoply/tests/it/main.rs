@@ -17,3 +17,5 @@ mod promises;
 mod rate_limit;
 mod redirects;
 mod service;
+mod sessions;
+mod store;

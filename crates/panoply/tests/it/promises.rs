@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use panoply::practices::sessions::Ticket;
 use panoply::{
-    Connection, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits, Policy, Practice,
-    RateLimit, Redirects, RequestBody, Shield,
+    Clock, Connection, CookieSession, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Keys,
+    Limits, Policy, Practice, RateLimit, Redirects, RequestBody, Shield, World,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -159,7 +160,8 @@ impl Plan {
     }
 
     fn shield(&self) -> Shield {
-        self.practices.iter().fold(Shield::bare(), |shield, practice| match practice {
+        let world = Arc::new(World::new(Clock::manual()));
+        self.practices.iter().fold(Shield::bare().world(world), |shield, practice| match practice {
             Practice::Hosts => shield.hosts(self.guard_of(Hosts::named(["shop.example"]).unwrap())),
             Practice::Limits => shield.limits(self.guard::<Limits>()),
             Practice::RateLimit => shield.rate_limit(self.guard::<RateLimit>()),
@@ -169,6 +171,9 @@ impl Plan {
             Practice::Errors => shield.errors(self.guard::<Errors>()),
             Practice::Fingerprint => shield.fingerprint(self.guard::<Fingerprint>()),
             Practice::Headers => shield.headers(self.guard::<Headers>()),
+            // There is nothing to observe. Of the forms this one has nothing random in it.
+            Practice::Sessions if self.observe => shield,
+            Practice::Sessions => shield.sessions(CookieSession::new(&keys()).readable(&keys())),
             practice => panic!("{practice} is not promised anything about yet"),
         })
     }
@@ -189,6 +194,9 @@ impl Plan {
             let said = said.clone();
             async move {
                 let head = request.method() == Method::HEAD;
+                if let Some(ticket) = request.extensions().get::<Ticket>() {
+                    ticket.load().await.unwrap().insert("seen", &true).unwrap();
+                }
                 let _ = request.into_body().collect().await;
                 said.response(head)
             }
@@ -198,6 +206,10 @@ impl Plan {
             runtime.block_on(async { read(self.shield().layer(app).oneshot(asked.request()).await).await });
         Visited { answer, calls: calls.load(Ordering::Relaxed) }
     }
+}
+
+fn keys() -> Keys {
+    Keys::new(["a ring for tests: 7Jq2xYw9LrT4vKs8"]).unwrap()
 }
 
 struct Visited {
