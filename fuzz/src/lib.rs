@@ -4,11 +4,13 @@
 //! seeds, and over what little damage makes of them, with every other test; `fuzz/run` hands them to libFuzzer for as
 //! long as you like. What that finds goes into the folder and stays mended.
 
+mod cookies;
 mod keys;
 mod settings;
 mod shield;
 mod wire;
 
+pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
 pub use settings::{config, origin, rate};
 pub use shield::shield;
@@ -21,6 +23,7 @@ pub type Body = fn(input: &[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     ("config", config),
     ("cookie_header", cookie_header),
+    ("cookies", cookies),
     ("csp", csp),
     ("forwarded", forwarded),
     ("origin", origin),

@@ -30,7 +30,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Reads the certificate, opens the sockets, builds the shields.
+    /// Reads the certificate, and the keys where some site seals cookies, opens the sockets, builds the shields.
     ///
     /// # Errors
     /// When a file or an address is not to be had, or a site has no app.

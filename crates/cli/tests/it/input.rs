@@ -19,6 +19,8 @@ fn each_wrong_start_is_one_error_with_the_mend() {
     write("open.key", "", 0o644);
     write("unknown.toml", "[shield]\ncsfr = \"on\"\n", 0o600);
     write("sites.toml", "[[site]]\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"\n", 0o600);
+    write("keys.toml", "keys = { env = 'SHOP_KEYS_NOBODY_SET' }\nshield.cookies = { seal = ['sid'] }", 0o600);
+    write("no_keys.toml", "keys = { file = '/no/such/keys' }\nshield.cookies = { seal = ['sid'] }", 0o600);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let app = "http://127.0.0.1:1";
@@ -73,6 +75,8 @@ fn each_wrong_start_is_one_error_with_the_mend() {
             "can be read by others",
         ),
         (vec!["serve", "--config", &path("unknown.toml")], "did you mean `csrf`"),
+        (vec!["serve", "--to", app, "--config", &path("keys.toml")], "`SHOP_KEYS_NOBODY_SET` is not set"),
+        (vec!["serve", "--to", app, "--config", &path("no_keys.toml")], "`/no/such/keys` cannot be read"),
         (vec!["serve", "--to", app, "--config", &path("sites.toml")], "every site of the file has its own"),
         (vec!["config", "check", &path("unknown.toml")], "did you mean `csrf`"),
         (vec!["config", "check", &path("none.toml")], "cannot read"),

@@ -18,6 +18,17 @@ pub enum KeySource {
     File(PathBuf),
 }
 
+impl KeySource {
+    /// The variable with the keys, which is nobody else's to read.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Variable(name) => Some(name),
+            Self::Here(_) | Self::File(_) => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for KeySource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Source)

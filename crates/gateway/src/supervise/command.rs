@@ -25,6 +25,8 @@ pub struct Command {
     pub preload: bool,
     /// Weakens: the app may listen where others reach it directly, around the shield.
     pub allow_public_port: bool,
+    /// Variables that are panoply's own, such as one with keys: the app does not get them.
+    pub withheld: Vec<OsString>,
     /// The folder for the script; made when missing, readable by this user only.
     pub state: PathBuf,
 }
@@ -42,6 +44,7 @@ impl Command {
             production: false,
             preload: true,
             allow_public_port: false,
+            withheld: Vec::new(),
             state: state.into(),
         }
     }
@@ -56,6 +59,9 @@ impl Command {
         }
         // What an outer `panoply run` told us is not for our app.
         for name in ["PANOPLY_PORT", "PANOPLY_PROOF", "PANOPLY_PRELOADED"] {
+            command.env_remove(name);
+        }
+        for name in &self.withheld {
             command.env_remove(name);
         }
         if let Some(Preload { script, marker, proof }) = preload {
@@ -114,7 +120,8 @@ mod tests {
 
     #[test]
     fn the_app_is_told_its_port_and_no_secret_it_should_not_have() {
-        let command = Command { production: true, ..Command::new("npm", ["start"], "state") };
+        let withheld = vec!["SHOP_KEYS".into()];
+        let command = Command { production: true, withheld, ..Command::new("npm", ["start"], "state") };
         let command = command.on(41234, None);
         let environment: Vec<_> = command.as_std().get_envs().collect();
         for (name, value) in [
@@ -123,6 +130,7 @@ mod tests {
             ("PANOPLY_PORT", None),
             ("PANOPLY_PROOF", None),
             ("PANOPLY_PRELOADED", None),
+            ("SHOP_KEYS", None),
         ] {
             assert!(
                 environment.contains(&(OsStr::new(name), value.map(OsStr::new))),

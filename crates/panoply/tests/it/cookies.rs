@@ -1,5 +1,8 @@
 //! `cookies` through the layer.
 
+mod jar;
+mod round_trip;
+
 use axum::Router;
 use axum::body::Body;
 use axum::response::AppendHeaders;

@@ -289,6 +289,10 @@ mod tests {
         {
             assert_eq!(inward(&renaming(), Https, &[sent]), [sent]);
         }
+        let mut headers: HeaderMap = [(COOKIE, HeaderValue::from_static("a=1; b=2"))].into_iter().collect();
+        let before = headers.get(COOKIE).map(|field| field.as_bytes().as_ptr());
+        renaming().disguise().unwrap().inward(Https, &mut headers, &World::default());
+        assert_eq!(headers.get(COOKIE).map(|field| field.as_bytes().as_ptr()), before, "it was copied");
     }
 
     #[test]
