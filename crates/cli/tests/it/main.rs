@@ -12,6 +12,7 @@ mod browser;
 mod client;
 mod gateway;
 mod input;
+mod migration;
 mod node;
 mod proxy;
 mod recorder;
