@@ -1,10 +1,12 @@
-// A browser uses the shop through the gateway, as a person would: `node browser.js https://localhost:PORT`.
+// A browser uses the shop through the gateway, as a person would: `node browser.js https://localhost:PORT [SESSION]`,
+// where SESSION is the name of its cookie.
 // Prints one line of JSON for each step; ends with an error where a step does not work.
 'use strict';
 
 const { chromium } = require('playwright-core');
 const assert = require('node:assert/strict');
 
+const SESSION = process.argv[3] || 'connect.sid';
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const QUIET = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
@@ -21,7 +23,7 @@ const steps = {
     await login(page, 'correct horse');
     await page.waitForURL('**/account');
     assert.match(await page.textContent('body'), /a@b\.example/);
-    const [session] = (await page.context().cookies()).filter((cookie) => cookie.name === 'connect.sid');
+    const [session] = (await page.context().cookies()).filter((cookie) => cookie.name === SESSION);
     assert.deepEqual([session.secure, session.httpOnly, session.sameSite], [true, true, 'Lax']);
   },
   async 'an upload'(page, at) {

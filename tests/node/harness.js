@@ -47,7 +47,8 @@ async function start(t, args, { env = {}, host = '127.0.0.1', port, stdio = [] }
 }
 
 async function until(holds, app) {
-  for (const end = Date.now() + 10_000; Date.now() < end; await sleep(20)) {
+  // Long, since a busy machine takes its time to start three Node processes for each of eight tests at once.
+  for (const end = Date.now() + 60_000; Date.now() < end; await sleep(20)) {
     if (await holds()) return;
     if (app.exited) break;
   }

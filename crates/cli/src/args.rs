@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use panoply::Practice;
 
 /// Production security practices for web apps, in one command.
 #[derive(Debug, Parser)]
@@ -34,6 +36,20 @@ pub(crate) enum Command {
         after_help = "Example:\n  panoply config default > panoply.toml\n  panoply config check"
     )]
     Config(Configuration),
+    /// Say what a practice stops and leaves, and print its settings with their defaults
+    #[command(after_help = "Example:\n  panoply explain csrf")]
+    Explain {
+        /// The practice, by the word it has everywhere
+        #[arg(value_name = "PRACTICE", value_parser = practice())]
+        practice: Practice,
+    },
+    /// Check the store of sessions, or make its tables
+    #[command(subcommand, after_help = STORE_EXAMPLE)]
+    Store(Store),
+}
+
+fn practice() -> impl TypedValueParser<Value = Practice> {
+    PossibleValuesParser::new(Practice::ALL.map(Practice::name)).try_map(|name| name.parse::<Practice>())
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +138,35 @@ pub(crate) enum Configuration {
     Default,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Write, read and destroy one session: 0 when that works, 2 when not
+    #[command(after_help = "Example:\n  panoply store check redis://127.0.0.1:6379")]
+    Check {
+        /// memory, file:PATH, redis://…, rediss://… or postgres://… [default: $PANOPLY_STORE]
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Make PostgreSQL's tables where they are missing; those of connect-pg-simple stay as they are
+    #[command(after_help = "Example:\n  panoply store migrate --print postgres://shop@127.0.0.1/shop | psql")]
+    Migrate {
+        /// postgres://… [default: $PANOPLY_STORE]
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// The tables' schema [default: the connection's]
+        #[arg(long, value_name = "NAME")]
+        schema: Option<String>,
+        /// The table of sessions [default: session]
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+        /// Print the SQL, and run nothing
+        #[arg(long)]
+        print: bool,
+    },
+}
+
+const STORE_EXAMPLE: &str = "Example:\n  panoply store check redis://127.0.0.1:6379\n  \
+                             PANOPLY_STORE=postgres://shop:a-password@127.0.0.1/shop panoply store migrate";
 const RUN_EXAMPLE: &str = "Example:\n  panoply run -- npm start\n  panoply run --host shop.example \
                            --cert chain.pem --key key.pem --https '[::]:443' --http '[::]:80' -- node app.js";
 const SERVE_EXAMPLE: &str = "Example:\n  panoply serve --to http://127.0.0.1:3000";

@@ -3,11 +3,13 @@
 mod args;
 mod config;
 mod demo;
+mod explain;
 mod front;
 mod outset;
 mod run;
 mod serve;
 mod signals;
+mod store;
 mod trouble;
 
 use std::process::ExitCode;
@@ -27,7 +29,12 @@ fn main() -> ExitCode {
         Command::Demo(demo) => block_on(demo::demo(demo)),
         Command::Run(run) => block_on(run::run(run)),
         Command::Serve(serve) => block_on(serve::serve(serve)),
+        Command::Store(store) => block_on(store::store(store)),
         Command::Config(configuration) => config::config(configuration),
+        Command::Explain { practice } => {
+            explain::explain(practice);
+            Ok(ExitCode::SUCCESS)
+        }
     };
     ended.unwrap_or_else(|trouble| {
         trouble.print();

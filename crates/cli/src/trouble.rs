@@ -26,7 +26,7 @@ impl Trouble {
         eprintln!("{}", self.0);
     }
 
-    fn chained(error: &dyn Error, hint: &str) -> Self {
+    pub(crate) fn chained(error: &dyn Error, hint: &str) -> Self {
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {

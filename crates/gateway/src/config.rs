@@ -24,6 +24,7 @@ mod error;
 mod explain;
 mod file_path;
 mod host_name;
+mod keys;
 mod listen;
 mod place;
 mod rule_path;
@@ -39,6 +40,7 @@ use toml::de::{DeTable, Deserializer};
 
 pub use error::ConfigError;
 pub use host_name::HostName;
+pub use keys::KeySource;
 pub use listen::Listen;
 pub use rule_path::RulePath;
 pub use upstream::Upstream;
@@ -65,6 +67,8 @@ pub struct Config {
     /// The folder that keeps keys and the self-made certificate; `None`: what the system offers.
     #[serde(deserialize_with = "file_path::some")]
     pub state: Option<PathBuf>,
+    /// The keys that cookies are sealed with; `None`: made on first use and kept in the state folder.
+    pub keys: Option<KeySource>,
     /// Whether this machine itself is never rate-limited: whoever starts an app here also loads and tests it from
     /// here. The command line says so, not the file.
     #[serde(skip)]
@@ -79,7 +83,7 @@ pub struct Config {
 
 impl Config {
     /// Every setting with its default and its reason, as `panoply config default` prints it.
-    pub const EXAMPLE: &'static str = include_str!("../../../panoply.example.toml");
+    pub const EXAMPLE: &'static str = include_str!("../panoply.example.toml");
 
     /// Reads the text of a `panoply.toml`.
     ///

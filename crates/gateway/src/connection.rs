@@ -22,8 +22,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::forwarded::Peer;
 use crate::proxy::{self, Answer};
 use crate::redirect;
-use crate::route::{Miss, Routes};
+use crate::route::{Ambiguous, Routes};
 use crate::tls;
+use crate::worker::Open;
 
 /// What is done with the connections of a listener.
 #[derive(Clone, Debug)]
@@ -55,6 +56,7 @@ pub(crate) async fn serve(
     address: SocketAddr,
     door: Door,
     closing: watch::Receiver<bool>,
+    open: Arc<Open>,
 ) {
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
@@ -71,8 +73,8 @@ pub(crate) async fn serve(
                 trusted_certificate: tls.trusted_certificate,
                 ..panoply::Connection::tls(address)
             };
-            let door =
-                Arc::new(Inside { connection, peer: Peer::new(address, Scheme::Https), routes, to: To::App });
+            let peer = Peer::new(address, Scheme::Https);
+            let door = Arc::new(Inside { connection, peer, routes, to: To::App, open });
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
@@ -82,7 +84,8 @@ pub(crate) async fn serve(
         Door::Redirect { routes, https_port } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
-            let door = Arc::new(Inside { connection, peer, routes, to: To::Https { port: https_port } });
+            let door =
+                Arc::new(Inside { connection, peer, routes, to: To::Https { port: https_port }, open });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -95,6 +98,7 @@ struct Inside {
     peer: Peer,
     routes: Arc<Routes>,
     to: To,
+    open: Arc<Open>,
 }
 
 #[derive(Debug)]
@@ -107,7 +111,7 @@ impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield.
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Answer>> {
         let found = self.routes.find(host(&request), request.uri().path());
-        let (Ok(route) | Err(Miss::Host(route) | Miss::Path(route))) = found;
+        let (Ok(route) | Err(Ambiguous(route))) = found;
         // hyper keeps one framing where a request has two, and does not tell: what follows it on the connection
         // cannot be trusted (RFC 9112 §6.1). Browsers never send this field, so that they lose nothing.
         let doubtful =
@@ -117,13 +121,10 @@ impl Inside {
             .serve(self.connection, request, |visitor, request| async move {
                 match (found, &self.to) {
                     (Ok(route), To::App) => {
-                        proxy::forward(&route.upstreams, &self.peer, visitor, request).await
+                        proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
                     }
                     (Ok(_), To::Https { port }) => redirect::to_https(&request, *port),
-                    (Err(Miss::Host(_)), _) => {
-                        Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, "no site has this name"))
-                    }
-                    (Err(Miss::Path(_)), _) => {
+                    (Err(Ambiguous(_)), _) => {
                         Err(Rejection::new(StatusCode::BAD_REQUEST, "the path can be read in two ways"))
                     }
                 }
@@ -141,12 +142,12 @@ fn host<B>(request: &Request<B>) -> &str {
     if let Some(host) = request.uri().host() {
         return host;
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let end = match host.find(']') {
-        Some(bracket) => bracket + 1,
-        None => host.find(':').unwrap_or(host.len()),
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let end = match host {
+        [b'[', ..] => host.iter().position(|byte| *byte == b']').map(|bracket| bracket + 1),
+        _ => host.iter().position(|byte| *byte == b':'),
     };
-    host.get(..end).unwrap_or(host)
+    std::str::from_utf8(host.get(..end.unwrap_or(host.len())).unwrap_or(host)).unwrap_or_default()
 }
 
 async fn serve_http_1(
@@ -154,17 +155,20 @@ async fn serve_http_1(
     door: Arc<Inside>,
     closing: watch::Receiver<bool>,
 ) {
+    let max_headers = door.routes.max_headers();
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new()) // without it the next line does nothing
         .header_read_timeout(HEAD)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+        .max_header_size(MAX_HEAD);
+    if let Some(most) = max_headers {
+        builder.max_headers(most);
+    }
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, "HTTP/1.1").await;
 }
 
@@ -175,7 +179,8 @@ async fn serve_http_2(
 ) {
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
+        Box::pin(async move { Ok::<_, Infallible>(door.answer(request).await) })
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -220,7 +225,6 @@ const HEAD: Duration = Duration::from_secs(30);
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what
 /// is over even this, hyper answers with a bare 431 and closes.
 const MAX_HEAD: usize = 32 * 1024;
-const MAX_HEADERS: usize = 200;
 /// A page load asks for a few dozen at once. One connection must not own its thread.
 const MAX_STREAMS: u32 = 128;
 const STREAM_WINDOW: u32 = 256 * 1024;

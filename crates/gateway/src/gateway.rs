@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use panoply::{Shield, World};
+use panoply::{Keys, Shield, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::connection::{Door, TlsSettings};
 use crate::route::Routes;
 use crate::supervise::Proof;
 use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, listen, state, tls};
+use crate::{GatewayError, keys, listen, state, tls};
 
 /// A gateway whose files were read and whose sockets are open: nothing can fail half-way any more.
 #[derive(Debug)]
@@ -188,8 +188,17 @@ fn places() -> usize {
 fn routes(config: &Config) -> Result<Routes, GatewayError> {
     let base =
         Shield::in_front().world(Arc::new(World::default())).trusted_proxies(config.trusted_proxies.clone());
-    Routes::new(&base, config)
-        .map_err(|error| GatewayError::Setting { message: error.to_string(), hint: error.hint().to_owned() })
+    let routes = |keys: Option<&Keys>| {
+        Routes::new(&base, config, keys).map_err(|error| GatewayError::Setting {
+            message: error.to_string(),
+            hint: error.hint().to_owned(),
+        })
+    };
+    let routes_without_keys = routes(None)?;
+    if routes_without_keys.shields().any(|(.., shield)| shield.needs_keys()) {
+        return routes(Some(&keys::read(config)?));
+    }
+    Ok(routes_without_keys)
 }
 
 /// The names that can stand in a certificate.

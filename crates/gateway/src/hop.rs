@@ -1,27 +1,37 @@
 //! What belongs to one connection and not to the message goes no further (RFC 9110 §7.6.1).
 
 use http::HeaderMap;
-use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
 
 /// Takes the fields of this connection off a request or an answer.
 ///
 /// `TE: trailers` stays: it asks for something that we can pass on.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        strip_named(headers);
-        headers.remove(CONNECTION);
-    }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TRANSFER_ENCODING, &UPGRADE] {
-        headers.remove(name);
-    }
-    if headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
-        headers.remove(TE);
+    // One pass finds what is there of them: of most messages one field or none.
+    let mut clean = 0;
+    let is_hop = |(_, name): &(usize, &HeaderName)| HOP_BY_HOP.contains(&name.as_str());
+    while let Some((at, name)) = headers.keys().enumerate().skip(clean).find(is_hop) {
+        let name = name.clone();
+        clean = at; // the last header comes to this place
+        if name == TE && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+            clean += 1;
+        } else if name == CONNECTION && strip_named(headers) {
+            clean = 0; // other places have changed too
+        } else {
+            headers.remove(name);
+        }
     }
 }
 
-/// Takes off what `Connection` names, except what would change who asks or how the message is framed: a client
-/// must not be able to have our own fields removed.
-fn strip_named(headers: &mut HeaderMap) {
+/// Takes off `Connection` and what it names, except what would change who asks or how the message is framed: a
+/// client must not be able to have our own fields removed.
+///
+/// Whether it did: most name only what is on our list anyway, and are left for that.
+fn strip_named(headers: &mut HeaderMap) -> bool {
+    let is_usual = |line: &HeaderValue| USUAL.iter().any(|usual| line.as_bytes().eq_ignore_ascii_case(usual));
+    if headers.get_all(CONNECTION).iter().all(is_usual) {
+        return false;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -32,6 +42,8 @@ fn strip_named(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
+    headers.remove(CONNECTION);
+    true
 }
 
 /// The protocol an HTTP/1.1 client asks to change to, where we can pass that on.
@@ -58,8 +70,10 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HOP_BY_HOP: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"];
+/// What `Connection` says every day: names that are on the list anyway.
+const USUAL: [&[u8]; 2] = [b"keep-alive", b"upgrade"];
 const END_TO_END: [&str; 8] = [
     "host",
     "content-length",

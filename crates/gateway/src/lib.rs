@@ -11,6 +11,7 @@ mod error;
 mod forwarded;
 mod gateway;
 mod hop;
+mod keys;
 mod listen;
 mod progress;
 mod proxy;

@@ -21,12 +21,14 @@ use crate::forwarded::Peer;
 use crate::progress::Progress;
 use crate::symptom::Login;
 use crate::upstream::{Lease, Outgoing, Target, Upstreams};
+use crate::worker::Open;
 use crate::{hop, tunnel};
 
 /// Sends `request` to the app and gives back its answer; where there is none, why.
 pub(crate) async fn forward(
     upstreams: &Upstreams,
     peer: &Peer,
+    open: &Arc<Open>,
     visitor: Visitor,
     request: Request<RequestBody<Incoming>>,
 ) -> Result<Response<Answer>, Rejection> {
@@ -46,7 +48,7 @@ pub(crate) async fn forward(
     let request = Request::from_parts(head, body);
     let (mut answer, mut lease) = exchange(target, request, progress.as_deref(), replayable).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(upgrade, answer);
+        return switch(upgrade, answer, Arc::clone(open));
     }
     if let Some(login) = login {
         login.check(answer.status(), answer.headers());
@@ -128,20 +130,23 @@ async fn exchange(
     replayable: bool,
 ) -> Result<(Response<Incoming>, Lease), Rejection> {
     let Some(mut lease) = target.idle() else {
-        return send_fresh(target, request, progress).await;
+        return Box::pin(send_fresh(target, request, progress)).await;
     };
-    let copy = (replayable && lease.rested >= STALE).then(|| copy(&request));
+    let copy = (replayable && lease.rested >= STALE).then(|| Box::new(copy(&request)));
     match send(&mut lease, request, progress).await {
         Ok(answer) => Ok((answer, lease)),
-        Err(Failure::Unsent(request)) => send_fresh(target, *request, progress).await,
+        Err(Failure::Unsent(request)) => Box::pin(send_fresh(target, *request, progress)).await,
         Err(Failure::Broken(error)) => match copy {
-            Some(request) if error.is_incomplete_message() => send_fresh(target, request, progress).await,
+            Some(request) if error.is_incomplete_message() => {
+                Box::pin(send_fresh(target, *request, progress)).await
+            }
             _ => Err(broken(target, &error)),
         },
         Err(Failure::Slow) => Err(slow(target)),
     }
 }
 
+/// Its future is boxed where it is used: it is large, and few requests need a new connection.
 async fn send_fresh(
     target: &Target,
     request: Request<Outgoing>,
@@ -225,12 +230,16 @@ fn slow(target: &Target) -> Rejection {
 /// Both sides agreed to speak something else: from here on bytes pass both ways.
 ///
 /// What the visitor sent after its request waits in hyper's buffer until now.
-fn switch(upgrade: Option<OnUpgrade>, mut answer: Response<Incoming>) -> Result<Response<Answer>, Rejection> {
+fn switch(
+    upgrade: Option<OnUpgrade>,
+    mut answer: Response<Incoming>,
+    open: Arc<Open>,
+) -> Result<Response<Answer>, Rejection> {
     let Some(visitor) = upgrade else {
         return Err(Rejection::new(StatusCode::BAD_GATEWAY, "the app switched protocols unasked"));
     };
     let app = hyper::upgrade::on(&mut answer);
-    tunnel::join(visitor, app);
+    tunnel::join(visitor, app, open);
     let protocol = answer.headers_mut().remove(UPGRADE);
     hop::strip(answer.headers_mut());
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

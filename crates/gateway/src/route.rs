@@ -8,7 +8,7 @@ mod path;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use panoply::{Guard, Hosts, Policies, RateLimit, SettingError, Shield};
+use panoply::{Guard, Hosts, Keys, Policies, RateLimit, SettingError, Shield};
 
 use crate::config::{Config, HostName, LONGEST_HOST, Rule, RulePath, Site};
 use crate::upstream::Upstreams;
@@ -21,6 +21,7 @@ pub(crate) struct Routes {
     named: HashMap<Box<str>, usize>,
     /// By what follows `*.`.
     wildcard: HashMap<Box<str>, usize>,
+    max_headers: Option<usize>,
 }
 
 /// What a request meets: a shield, and an app behind it.
@@ -34,14 +35,10 @@ pub(crate) struct Route {
     pub(crate) upstreams: Arc<Upstreams>,
 }
 
-/// Why there is no route. The refusal leaves through the shield of the route in here, to carry its headers.
+/// Apps could read the path in two ways, and a rule holds for one of them alone: 400. The refusal leaves through the
+/// shield of the route in here, to carry its headers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Miss<'r> {
-    /// No site has this name: 421 (RFC 9110 §15.5.20).
-    Host(&'r Route),
-    /// Apps could read the path in two ways, and a rule holds for one of them alone: 400.
-    Path(&'r Route),
-}
+pub(crate) struct Ambiguous<'r>(pub(crate) &'r Route);
 
 impl Routes {
     /// Lays the policies for all sites, then those of a site, then those of a rule over `base`. No sites: one that
@@ -49,7 +46,7 @@ impl Routes {
     ///
     /// # Errors
     /// When a name is none in the eyes of [`Hosts`].
-    pub(crate) fn new(base: &Shield, config: &Config) -> Result<Self, SettingError> {
+    pub(crate) fn new(base: &Shield, config: &Config, keys: Option<&Keys>) -> Result<Self, SettingError> {
         let Config { shield: global, sites, .. } = config;
         let alone = [Site::default()];
         let (first, others) = match sites.split_first() {
@@ -57,14 +54,16 @@ impl Routes {
             None => (&alone[0], &[][..]),
         };
         let base = base.clone().with(global.clone());
+        let context = Context { base: &base, config, keys };
         let mut routes = Self {
-            first: SiteRoutes::new(&base, config, first, 0)?,
+            first: SiteRoutes::new(&context, first, 0)?,
             others: Vec::with_capacity(others.len()),
             named: HashMap::new(),
             wildcard: HashMap::new(),
+            max_headers: None,
         };
         for (index, site) in others.iter().enumerate() {
-            routes.others.push(SiteRoutes::new(&base, config, site, index + 1)?);
+            routes.others.push(SiteRoutes::new(&context, site, index + 1)?);
         }
         for (index, site) in sites.iter().enumerate() {
             for host in &site.hosts {
@@ -74,28 +73,33 @@ impl Routes {
                 };
             }
         }
+        routes.max_headers = max_headers(routes.shields().map(|(_, _, shield)| shield.most_headers()));
         Ok(routes)
     }
 
     /// The route for a host (without port, in any case, with or without the root's dot) and a path (as sent).
     ///
-    /// A site that is alone gets every request: whether it answers to the name is for its [`Hosts`] to say.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Miss<'_>> {
+    /// A name that no site has leads to the first: whether that answers to it is for its [`Hosts`] to say, who let a
+    /// load balancer's check pass under any.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Result<&Route, Ambiguous<'_>> {
         let site = match self.others.is_empty() {
             true => &self.first,
-            false => self.site(host).ok_or(Miss::Host(self.fallback()))?,
+            false => self.site(host).unwrap_or(&self.first),
         };
         match path::find(&site.rules, path) {
             Ok(Some((rule, routes))) if rule.is_written_as(path) => Ok(&routes.as_written),
             Ok(Some((_, routes))) => Ok(&routes.otherwise),
             Ok(None) => Ok(&site.whole),
-            Err(path::Ambiguous) => Err(Miss::Path(&site.whole)),
+            Err(path::Ambiguous) => Err(Ambiguous(&site.whole)),
         }
     }
 
-    /// The route whose shield refuses what no site is named for: the first site's.
-    pub(crate) fn fallback(&self) -> &Route {
-        &self.first.whole
+    /// How many headers of a request have to be read, where that is more than hyper's 100.
+    ///
+    /// A shield refuses one too many with a page, hyper without; but told a number, hyper makes room for so many anew
+    /// with each request, which costs as much as half a shield.
+    pub(crate) const fn max_headers(&self) -> Option<usize> {
+        self.max_headers
     }
 
     /// The apps, one a site. A rule has the site's, or one that the configuration names.
@@ -148,6 +152,18 @@ impl Routes {
     }
 }
 
+/// `most`: what each shield lets pass.
+fn max_headers(most: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    let most = most.map(|most| most.unwrap_or(ANY_NUMBER)).max()?;
+    (most > HYPERS_OWN).then_some(most.clamp(ANY_NUMBER, MOST_HEADERS))
+}
+
+const HYPERS_OWN: usize = 100;
+/// Where no shield says: as many as fit into the head.
+const ANY_NUMBER: usize = 200;
+/// More than 32 KiB can hold.
+const MOST_HEADERS: usize = 8_192;
+
 /// The routes of one site.
 #[derive(Debug)]
 struct SiteRoutes {
@@ -167,11 +183,20 @@ struct RuleRoutes {
     otherwise: Route,
 }
 
+/// What the shields of all sites have in common.
+#[derive(Debug)]
+struct Context<'c> {
+    /// It has the policies for all sites in it.
+    base: &'c Shield,
+    config: &'c Config,
+    keys: Option<&'c Keys>,
+}
+
 impl SiteRoutes {
-    fn new(base: &Shield, config: &Config, site: &Site, index: usize) -> Result<Self, SettingError> {
+    fn new(context: &Context<'_>, site: &Site, index: usize) -> Result<Self, SettingError> {
         let app = Arc::new(Upstreams::new(&site.upstream));
         let route = |rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
-            let shield = Arc::new(shield(base, config, site, rule)?);
+            let shield = Arc::new(shield(context, site, rule)?);
             Ok(Route { site: index, shield, upstreams: Arc::clone(app) })
         };
         let rule_routes = |rule: &Rule| {
@@ -186,8 +211,9 @@ impl SiteRoutes {
     }
 }
 
-/// `base` has the policies for all sites in it. `rule`: none set where no rule holds.
-fn shield(base: &Shield, config: &Config, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
+/// `rule`: none set where no rule holds.
+fn shield(context: &Context<'_>, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
+    let Context { base, config, keys } = *context;
     let global = &config.shield;
     let mut policies = rule.clone();
     let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());
@@ -197,6 +223,10 @@ fn shield(base: &Shield, config: &Config, site: &Site, rule: &Policies) -> Resul
     let shield = base.clone().with(site.shield.clone()).with(policies).with_rate_limit(|limits| {
         let limits = limits.scope(scope);
         if config.exempt_loopback { limits.exempt_loopback() } else { limits }
+    });
+    let shield = shield.with_cookies(|cookies| {
+        let cookies = cookies.site(scope);
+        if let Some(keys) = keys { cookies.keys(keys) } else { cookies }
     });
     if site.hosts.is_empty() {
         return Ok(shield);
@@ -234,7 +264,7 @@ mod tests {
 
     fn routes(text: &str) -> Routes {
         let config = Config::parse(text).unwrap();
-        Routes::new(&Shield::in_front(), &config).unwrap()
+        Routes::new(&Shield::in_front(), &config, None).unwrap()
     }
 
     const SHOPS: &str = r#"
@@ -270,7 +300,7 @@ mod tests {
             ("xn--bcher-kva.example", Some(1)),
             ("a.b.shop.example", Some(0)),
             ("b.api.shop.example", Some(2)), // of two wildcards the longer
-            ("example", None),
+            ("example", None),               // its way is the first site's, whose `hosts` refuses it
             (".shop.example", None),
             ("shop.example..", None),
             ("shop.example:443", None),
@@ -278,11 +308,11 @@ mod tests {
             ("", None),
             (".", None),
         ] {
-            let found = routes.find(host, "/").ok().map(|route| route.site);
-            assert_eq!(found, site, "{host}");
+            assert_eq!(routes.site(host).map(|found| found.whole.site), site, "{host}");
+            assert_eq!(routes.find(host, "/").unwrap().site, site.unwrap_or(0), "{host}");
         }
         for host in ["A".repeat(253), "A".repeat(254), "A.".repeat(9_000), "a.".repeat(9_000)] {
-            assert!(matches!(routes.find(&host, "/"), Err(Miss::Host(route)) if route.site == 0));
+            assert_eq!(routes.find(&host, "/").unwrap().site, 0);
         }
     }
 
@@ -300,7 +330,7 @@ mod tests {
             assert_eq!(states, (csrf, redirects), "{host}{path}");
         }
         assert!(
-            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Miss::Path(route)) if route.site == 0)
+            matches!(routes.find("shop.example", "/x/..%2fapi"), Err(Ambiguous(route)) if route.site == 0)
         );
         assert!(routes.find("api.shop.example", "/x/..%2fapi").is_ok());
     }
@@ -370,11 +400,26 @@ mod tests {
     }
 
     #[test]
+    fn as_many_headers_are_read_as_a_shield_may_let_pass() {
+        for (text, most) in [
+            ("", None),
+            ("shield.limits.headers = 20", None),
+            ("shield.limits.headers = 101", Some(200)),
+            ("shield.limits.headers = 500", Some(500)),
+            ("shield.limits.headers = 1000000", Some(8_192)),
+            ("shield.limits = 'observe'", Some(200)),
+            ("[[site]]\n[[site.rule]]\npath = '/'\nshield.limits = 'off'", Some(200)),
+        ] {
+            assert_eq!(routes(text).max_headers(), most, "{text}");
+        }
+    }
+
+    #[test]
     fn a_site_that_is_alone_is_found_under_any_name() {
         for text in ["", "[[site]]\nupstream = 'http://app'", "[[site]]\nhosts = ['shop.example']"] {
             let routes = routes(text);
             assert_eq!(routes.find("other.example", "/").unwrap().site, 0, "{text}");
-            assert_eq!(routes.fallback().upstreams.target().is_some(), text.contains("upstream"), "{text}");
+            assert_eq!(routes.first.whole.upstreams.target().is_some(), text.contains("upstream"), "{text}");
         }
     }
 }

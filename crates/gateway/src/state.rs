@@ -33,12 +33,26 @@ pub(crate) fn make(folder: &Path) -> io::Result<()> {
 /// Writes `text` to `path`, by way of `fresh`: whole or not at all, and never readable by others, not even for a
 /// moment. Who reads meanwhile gets the old text or the new one, but no half of one.
 pub(crate) fn write(path: &Path, fresh: &Path, text: &[u8]) -> io::Result<()> {
+    fill(fresh, text)?;
+    fs::rename(fresh, path)
+}
+
+/// Writes as [`write`] does, unless there is such a file already: of several gateways that start at once, one makes it
+/// and all read the same.
+pub(crate) fn write_once(path: &Path, fresh: &Path, text: &[u8]) -> io::Result<()> {
+    fill(fresh, text)?;
+    match fs::hard_link(fresh, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => remove(fresh),
+    }
+}
+
+fn fill(fresh: &Path, text: &[u8]) -> io::Result<()> {
     remove(fresh)?;
     // `create_new` follows no link that somebody left there.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
     file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(fresh, path)
+    file.sync_all()
 }
 
 /// Removes a file; it is no error when there is none.

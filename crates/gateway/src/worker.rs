@@ -77,24 +77,23 @@ async fn work(
 
 fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Receiver<bool>) {
     let Accepted { stream, address, door, place } = accepted;
-    let counted = Counted { connections, _place: place };
+    let open = Arc::new(Open { connections, _place: place });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
     };
-    tokio::spawn(async move {
-        connection::serve(stream, address, door, closing).await;
-        drop(counted);
-    });
+    tokio::spawn(connection::serve(stream, address, door, closing, open));
 }
 
-/// One connection in the count, until it ends, in whatever way.
-struct Counted {
+/// One connection in the count, until all who have to do with it are done, in whatever way: an upgraded one lives on
+/// as a tunnel.
+#[derive(Debug)]
+pub(crate) struct Open {
     connections: Arc<AtomicUsize>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Counted {
+impl Drop for Open {
     fn drop(&mut self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,13 +1,19 @@
 //! What it costs to know a visitor again: `cargo bench -p panoply --bench sessions`.
 
 use std::hint::black_box;
+use std::pin::pin;
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::Empty;
 use panoply::keys::{Context, Encoding, Hash};
-use panoply::{Keys, cookie_header};
+use panoply::practices::sessions::Ticket;
+use panoply::{CookieSession, Keys, SessionError, Sessions, Shield, cookie_header};
+use tower::{Layer, Service, service_fn};
 
 fn keys(criterion: &mut Criterion) {
     let keys = Keys::new([Keys::generate()]).expect("it was generated");
@@ -60,5 +66,69 @@ fn header(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(sessions, keys, header);
+/// A visitor's request through a layer that keeps sessions, beside the bare service.
+fn request(criterion: &mut Criterion) {
+    let ring = Keys::new([Keys::generate()]).expect("it was generated");
+    let mut group = criterion.benchmark_group("request");
+    let mut bare = service_fn(handle);
+    group.bench_function("bare", |bencher| {
+        bencher.iter_batched(
+            || asks("nothing", ""),
+            |request| answer(bare.call(request)),
+            BatchSize::SmallInput,
+        );
+    });
+    for (name, shield) in [
+        ("store", Shield::bare().sessions(Sessions::new(&ring))),
+        (
+            "store, as Express",
+            Shield::bare().sessions(Sessions::express("sid", &ring).expect("it is a token")),
+        ),
+        ("sealed cookie", Shield::bare().sessions(CookieSession::new(&ring))),
+    ] {
+        let mut service = shield.layer(service_fn(handle));
+        let first = answer(service.call(asks("write", "")));
+        let line = first.headers().get(SET_COOKIE).and_then(|line| line.to_str().ok()).unwrap_or_default();
+        let cookie = line.split(';').next().unwrap_or_default();
+        for what in ["nothing", "read", "write"] {
+            group.bench_function(format!("{name}: {what}"), |bencher| {
+                bencher.iter_batched(
+                    || asks(what, cookie),
+                    |request| answer(service.call(request)),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+fn asks(what: &'static str, cookie: &str) -> Request<Empty<Bytes>> {
+    let request =
+        Request::get("/").header("host", "shop.example").header("x-do", what).header(COOKIE, cookie);
+    request.body(Empty::new()).expect("it is a request")
+}
+
+/// All is in memory, so that the first poll is the last.
+fn answer<R, E: std::fmt::Debug>(answer: impl Future<Output = Result<R, E>>) -> R {
+    match pin!(answer).poll(&mut task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.expect("a shield never errs"),
+        Poll::Pending => unreachable!("nothing is waited for"),
+    }
+}
+
+/// Reads the session, writes into it, or asks for none, as the request says.
+async fn handle<B>(request: Request<B>) -> Result<Response<Empty<Bytes>>, SessionError> {
+    let what = request.headers().get("x-do").map(HeaderValue::as_bytes);
+    if let (Some(b"read" | b"write"), Some(ticket)) = (what, request.extensions().get::<Ticket>()) {
+        let session = ticket.load().await?;
+        let visits = session.get::<u32>("visits")?.unwrap_or(0);
+        if what == Some(b"write") {
+            session.insert("visits", &(visits + 1))?;
+        }
+    }
+    Ok(Response::new(Empty::new()))
+}
+
+criterion_group!(sessions, keys, header, request);
 criterion_main!(sessions);

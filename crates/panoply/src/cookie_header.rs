@@ -117,6 +117,12 @@ impl<'h> Pair<'h> {
         self.start..self.end
     }
 
+    /// All of it, as it was sent: from behind one `;` to the next, white space included.
+    #[must_use]
+    pub fn part(&self) -> &'h [u8] {
+        self.bytes.get(self.span()).unwrap_or_default()
+    }
+
     /// Where [`name`](Self::name) stands in its field.
     #[must_use]
     pub fn name_span(&self) -> Range<usize> {
@@ -314,6 +320,7 @@ mod tests {
                 prop_assert!(pair.span().start <= pair.name_span().start);
                 prop_assert!(pair.name_span().end < pair.value_span().start);
                 prop_assert!(pair.value_span().end <= pair.span().end);
+                prop_assert_eq!(&header.as_bytes()[pair.span()], pair.part());
                 prop_assert_eq!(&header.as_bytes()[pair.name_span()], pair.name());
                 prop_assert_eq!(&header.as_bytes()[pair.value_span()], pair.value());
                 before = pair.span().end + 1;

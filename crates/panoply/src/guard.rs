@@ -30,6 +30,14 @@ pub trait Policy: Sized + DeserializeOwned {
     /// Its most important figure, for the start-up page: `300/min`, `24 h`; empty where there is none.
     fn summary(&self) -> String;
 
+    /// Refuses settings that do not go together, or not with the state that the practice is in.
+    ///
+    /// # Errors
+    /// Most practices have none.
+    fn check(_guard: &Guard<Self>) -> Result<(), SettingError> {
+        Ok(())
+    }
+
     /// Reads the short form, such as `rate_limit = "300/min"`.
     ///
     /// # Errors
@@ -106,7 +114,9 @@ impl<'de, P: Policy> Visitor<'de> for GuardVisitor<P> {
         let mut mode = Mode::On;
         let settings = WithoutMode { table, mode: &mut mode };
         let policy = P::deserialize(de::value::MapAccessDeserializer::new(settings))?;
-        Ok(mode.of(policy))
+        let guard = mode.of(policy);
+        P::check(&guard).map_err(SettingError::into_serde)?;
+        Ok(guard)
     }
 }
 

@@ -36,6 +36,14 @@ macro_rules! policies {
             }
         }
 
+        /// The module of a practice, as it is written.
+        pub(crate) const fn module(practice: Practice) -> &'static str {
+            match practice {
+                $(Practice::$practice => include_str!(concat!("practices/", stringify!($field), ".rs")),)+
+                Practice::Sessions => include_str!("practices/sessions.rs"),
+            }
+        }
+
         /// The guard of every practice.
         #[derive(Clone, Debug)]
         pub(crate) struct Guards {

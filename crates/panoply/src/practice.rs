@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::policies;
+
 /// One protection, by the word it has everywhere: file, struct, builder, TOML key, log field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -62,6 +64,16 @@ impl Practice {
             Self::Headers => "headers",
         }
     }
+
+    /// What it stops and leaves, and its defaults with their reasons, in Markdown: the beginning of its module's
+    /// documentation, so that there is one text for all who ask.
+    #[must_use]
+    pub fn explanation(self) -> String {
+        let lines = policies::module(self).lines().map_while(|line| line.strip_prefix("//!"));
+        let before_the_example = lines.take_while(|line| !line.starts_with(" ```"));
+        let text = before_the_example.map(|line| line.strip_prefix(' ').unwrap_or(line));
+        text.collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    }
 }
 
 impl fmt::Display for Practice {
@@ -96,5 +108,18 @@ mod tests {
             assert_eq!(practice.name().parse(), Ok(practice));
         }
         assert_eq!("helmet".parse::<Practice>(), Err(UnknownPractice("helmet".to_owned())));
+    }
+
+    #[test]
+    fn every_practice_is_explained_in_the_five_parts() {
+        for practice in Practice::ALL {
+            let text = practice.explanation();
+            let first = text.lines().next().unwrap_or_default();
+            assert!(!first.is_empty() && !first.starts_with("**"), "{practice}: the attack comes first");
+            for part in ["\n**Stops**", "\n**Leaves**", "\n**Defaults"] {
+                assert!(text.contains(part), "{practice}: {part}");
+            }
+            assert!(!text.contains("```"), "{practice}: {text}");
+        }
     }
 }

@@ -6,6 +6,9 @@ use http::{HeaderMap, StatusCode};
 use crate::Practice;
 
 /// A refusal: what the visitor gets (the status, and nothing more) and what the log says.
+///
+/// No CORS header goes with it: whose pages may read an answer is for the app to say, and a refused request never
+/// came to it. A script of another origin sees a network error where ours would see 403 or 429.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     pub(crate) status: StatusCode,

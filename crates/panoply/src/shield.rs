@@ -131,6 +131,19 @@ impl Shield {
         self
     }
 
+    /// Changes the settings of `cookies`.
+    #[must_use]
+    pub fn with_cookies(mut self, change: impl FnOnce(Cookies) -> Cookies) -> Self {
+        self.guards.cookies = self.guards.cookies.map(change);
+        self
+    }
+
+    /// Whether `cookies` is to seal some and has no keys for it: see [`Cookies::keys`].
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        self.guards.cookies.policy().is_some_and(Cookies::needs_keys)
+    }
+
     /// Takes a practice away.
     #[must_use]
     pub fn without(mut self, practice: Practice) -> Self {
@@ -164,6 +177,17 @@ impl Shield {
         self.guards.state(practice)
     }
 
+    /// How many headers a request may have; `None` where this shield refuses none for their number.
+    ///
+    /// A server has to read one more, or the refusal is its own.
+    #[must_use]
+    pub fn most_headers(&self) -> Option<usize> {
+        match &self.guards.limits {
+            Guard::On(limits) => Some(limits.most_headers()),
+            Guard::Observe(_) | Guard::Off => None,
+        }
+    }
+
     /// Judges `request`, lets `app` answer it unless it is refused, and hardens the answer.
     ///
     /// It never fails: whatever happens, there is an answer, and every answer leaves through `finish`.
@@ -191,7 +215,7 @@ impl Shield {
             }
             Err(rejection) => Err(rejection),
         };
-        let (response, body) = match answer {
+        let (mut response, body) = match answer {
             Ok(response) => {
                 let (response, body) = response.into_parts();
                 (response, Body::app(body))
@@ -201,7 +225,8 @@ impl Shield {
                 refuse(&visit, rejection)
             }
         };
-        self.finish(visit, response, body).await
+        let body = self.finish(&visit, &mut response, body).await;
+        Response::from_parts(response, body)
     }
 
     fn visit(&self, connection: Connection, request: &request::Parts) -> Visit {
@@ -212,7 +237,7 @@ impl Shield {
 
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
-        let Guards { hosts, limits, rate_limit, csrf, sessions, headers, .. } = &self.guards;
+        let Guards { hosts, limits, rate_limit, cookies, csrf, sessions, headers, .. } = &self.guards;
         judge(visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
             if let Some(policy) = rate_limit.policy() {
                 policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
@@ -220,6 +245,9 @@ impl Shield {
         })?;
         judge(visit, limits, |limits| limits.admit(visit, request))?;
         judge(visit, rate_limit, |policy| policy.admit(visit, request, &self.world, rate_limit.state()))?;
+        if let Guard::On(cookies) = cookies {
+            cookies.admit(visit, request, &self.world);
+        }
         judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
         visit.ticket = sessions.as_ref().and_then(|kept| Kept::admit(kept, visit, request, &self.world));
         if let Some(ticket) = &visit.ticket {
@@ -234,42 +262,43 @@ impl Shield {
     /// From the app outwards.
     async fn finish<B: HttpBody<Data = Bytes>>(
         &self,
-        visit: Visit,
-        mut response: ResponseParts,
+        visit: &Visit,
+        response: &mut ResponseParts,
         mut body: Body<B>,
-    ) -> Response<Body<B>> {
+    ) -> Body<B> {
         let Guards { redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
         if let Some(rejection) = visit.cut.rejection() {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
         if let Some(ticket) = &visit.ticket
-            && let Err(rejection) = Kept::finish(ticket, &mut response).await
+            && let Err(rejection) = Kept::finish(ticket, response).await
         {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
-        if let Err(rejection) = judge(&visit, redirects, |redirects| redirects.finish(&visit, &response)) {
-            log(&visit, &rejection, "refused");
-            (response, body) = refuse(&visit, rejection);
+        if let Err(rejection) = judge(visit, redirects, |redirects| redirects.finish(visit, response)) {
+            log(visit, &rejection, "refused");
+            (*response, body) = refuse(visit, rejection);
         }
-        harden(&visit, cookies, &mut response, |cookies, response| cookies.finish(&visit, response));
-        if let Some(policy) = errors.policy() {
+        harden(visit, cookies, response, |cookies, response| cookies.finish(visit, response, &self.world));
+        if let Some(policy) = errors.policy()
+            && policy.suspects(visit, response, &body)
+        {
             let masked;
-            (body, masked) = policy.finish(&visit, &response, body, &self.world).await;
+            // Boxed, since few answers come here, and each would carry the space.
+            (body, masked) = Box::pin(policy.finish(visit, response, body, &self.world)).await;
             if let Some(rejection) = masked {
                 if matches!(errors, Guard::On(_)) {
-                    body = mask(&visit, &mut response);
+                    body = mask(visit, response);
                 } else {
-                    log(&visit, &rejection, "would mask");
+                    log(visit, &rejection, "would mask");
                 }
             }
         }
-        harden(&visit, fingerprint, &mut response, |fingerprint, response| {
-            fingerprint.finish(&visit, response);
-        });
-        harden(&visit, headers, &mut response, |headers, response| headers.finish(&visit, response));
-        Response::from_parts(response, body)
+        harden(visit, fingerprint, response, |fingerprint, response| fingerprint.finish(visit, response));
+        harden(visit, headers, response, |headers, response| headers.finish(visit, response));
+        body
     }
 }
 

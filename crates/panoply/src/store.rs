@@ -1,22 +1,28 @@
 //! Where sessions are kept: one trait, and a suite that every implementation must pass.
 
 mod conformance;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+mod url;
 
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
 pub use conformance::conformance;
+#[cfg(feature = "file")]
+pub use file::File;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
+pub use url::open;
 
 /// Keeps texts by id, each until its time is over.
 ///
@@ -98,6 +104,5 @@ const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// As stores count that count in seconds: a session never ends too early.
 #[cfg(any(feature = "redis", feature = "postgres"))]
 fn whole_seconds(time: Duration) -> u64 {
-    let time = time.min(LONGEST);
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

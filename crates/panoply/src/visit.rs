@@ -88,6 +88,8 @@ pub struct Visit {
     pub(crate) nonce: Option<Nonce>,
     /// What the visitor presented for a session, where sessions are kept.
     pub(crate) ticket: Option<Ticket>,
+    /// Under which names the request brought cookies that `cookies` renames or seals.
+    pub(crate) cookies: crate::practices::cookies::Presented,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
 }
@@ -111,6 +113,7 @@ impl Visit {
             accept: request.headers.get(ACCEPT).cloned(),
             nonce: None,
             ticket: None,
+            cookies: crate::practices::cookies::Presented::default(),
             cut: crate::request_body::Cut::default(),
         }
     }
@@ -134,7 +137,11 @@ impl Visit {
 
     /// The host name that was asked for, lower or upper case as sent, without port.
     pub(crate) fn host(&self) -> Option<&str> {
-        self.authority.as_ref().map(Authority::host)
+        self.authority.as_ref().map(|authority| {
+            // Most are a name and nothing else, and `Authority` looks for its parts each time anew.
+            let whole = authority.as_str();
+            if whole.bytes().any(|byte| matches!(byte, b':' | b'@')) { authority.host() } else { whole }
+        })
     }
 
     /// The port that the visitor's browser talks to.

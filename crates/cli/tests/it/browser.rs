@@ -3,12 +3,27 @@
 use std::process::Command;
 
 use crate::gateway::Gateway;
+use crate::scratch::Scratch;
 
 #[test]
 fn an_unchanged_app_works_in_a_browser() {
-    let gateway = Gateway::run(&[], &["node", "shop.js"]);
+    works_in_a_browser(&[], "connect.sid");
+}
+
+/// Logins, forms and WebSockets with a session that has another name and is sealed.
+#[test]
+fn an_unchanged_app_works_in_a_browser_that_cannot_read_its_session() {
+    let folder = Scratch::new();
+    let file = folder.path().join("panoply.toml");
+    let text = "[shield.cookies]\nrename = { 'connect.sid' = '__Host-id' }\nseal = ['connect.sid']";
+    std::fs::write(&file, text).unwrap();
+    works_in_a_browser(&["--config", file.to_str().unwrap()], "__Host-id");
+}
+
+fn works_in_a_browser(options: &[&str], session: &str) {
+    let gateway = Gateway::run(options, &["node", "shop.js"]);
     let output = Command::new("node")
-        .args(["browser.js", &format!("https://localhost:{}", gateway.https().port())])
+        .args(["browser.js", &format!("https://localhost:{}", gateway.https().port()), session])
         .current_dir(crate::node::folder())
         .output()
         .expect("node is installed: run scripts/test");

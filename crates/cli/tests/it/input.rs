@@ -106,11 +106,34 @@ fn the_default_file_is_right_and_every_command_has_an_example() {
     fs::write(&file, text).unwrap();
     assert_eq!(panoply(&["config", "check", file.to_str().unwrap()]).0, Some(0));
 
-    for command in
-        [&[][..], &["demo"], &["run"], &["serve"], &["config"], &["config", "check"], &["config", "default"]]
-    {
+    for command in [
+        &[][..],
+        &["demo"],
+        &["run"],
+        &["serve"],
+        &["config"],
+        &["config", "check"],
+        &["config", "default"],
+        &["explain"],
+    ] {
         let (code, help, _) = panoply(&[command, &["--help"]].concat());
         assert_eq!(code, Some(0), "{command:?}");
         assert!(help.contains("Example:\n"), "{command:?}: {help}");
     }
+}
+
+#[test]
+fn a_practice_is_explained_by_its_own_word() {
+    for practice in panoply::Practice::ALL {
+        let (code, text, stderr) = panoply(&["explain", practice.name()]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{practice}");
+        let table = format!("\n[shield.{practice}]\nmode = ");
+        for part in ["**Stops**", "**Leaves**", "**Defaults", "\nin front of an app o", &table] {
+            assert!(text.contains(part), "{practice} {part}: {text}");
+        }
+        assert!(!text.contains("]("), "{practice}: {text}");
+    }
+    let (code, stdout, stderr) = panoply(&["explain", "helmet"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("headers"), "the words that there are: {stderr}");
 }

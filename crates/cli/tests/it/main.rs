@@ -10,6 +10,7 @@
 
 mod browser;
 mod client;
+mod cookies;
 mod gateway;
 mod input;
 mod migration;
@@ -19,3 +20,4 @@ mod recorder;
 mod run;
 mod scratch;
 mod serve;
+mod store;

@@ -25,21 +25,37 @@ pub(crate) struct Node {
 impl Node {
     /// `node SCRIPT` on a free port.
     pub(crate) fn start(script: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = Command::new("node")
-            .arg(script)
-            .current_dir(folder())
-            .env("PORT", address.port().to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("node is installed: run scripts/test");
-        let node = Self { child, address };
+        // Another program may take the port between its being found and Node's listening on it.
+        for _ in 0..3 {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let child = Command::new("node")
+                .arg(script)
+                .current_dir(folder())
+                .env("PORT", address.port().to_string())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("node is installed: run scripts/test");
+            let mut node = Self { child, address };
+            if node.listens() {
+                return node;
+            }
+        }
+        panic!("{script} did not listen; its own words are above")
+    }
+
+    /// Whether it does before it ends: who else has its port listens too.
+    fn listens(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "{script} does not listen");
+        while Instant::now() < deadline {
+            if self.child.try_wait().is_ok_and(|exit| exit.is_some()) {
+                return false;
+            }
+            if TcpStream::connect(self.address).is_ok() {
+                return true;
+            }
             thread::sleep(Duration::from_millis(20));
         }
-        node
+        false
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -75,16 +75,23 @@ async fn every_refusal_has_the_shields_headers_over_both_versions() {
         request.headers_mut().insert("content-length", "99999999".parse().unwrap());
         request
     };
-    let status = |answers: [crate::client::Answer; 2], expected: StatusCode| {
+    fn status<const N: usize>(answers: [crate::client::Answer; N], expected: StatusCode) {
         for answer in answers {
             assert_eq!(answer.status, expected, "{answer:?}");
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{answer:?}");
             assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
         }
-    };
+    }
     status(client.both(foreign).await, StatusCode::FORBIDDEN);
     status(client.both(|| get(&long)).await, StatusCode::URI_TOO_LONG);
-    status(client.both(many).await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    // Over HTTP/1.1 it is hyper that counts: its refusal is bare, and closes the connection.
+    let [bare, page] = client.both(many).await;
+    assert_eq!(
+        (bare.status, bare.headers.len()),
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, 3),
+        "{bare:?}"
+    );
+    status([page], StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     // A name that is not served is refused whoever asks, but that this machine may call itself localhost.
     let elsewhere = || Request::get("/").header("host", "evil.example").body(Full::default()).unwrap();
     status(client.both(elsewhere).await, StatusCode::MISDIRECTED_REQUEST);
@@ -112,6 +119,31 @@ async fn the_other_door_leads_known_hosts_to_https() {
             "{host}: {answer}"
         );
         assert!(answer.contains("x-frame-options: SAMEORIGIN"), "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_load_balancer_may_ask_for_the_health_path_under_any_name() {
+    let folder = crate::scratch::Scratch::new();
+    let file = folder.path().join("panoply.toml");
+    let (shop, blog) = (Node::start("shop.js"), Node::start("shop.js"));
+    let sites = [("shop.example", shop.address()), ("blog.example", blog.address())];
+    let sites = sites.map(|(host, app)| format!("[[site]]\nhosts = ['{host}']\nupstream = 'http://{app}'\n"));
+    let health = "shield.hosts.health_path = '/etag'\nshield.rate_limit = '1000/s'\n";
+    std::fs::write(&file, [health, &sites.concat()].concat()).unwrap();
+    let gateway =
+        Gateway::start(&["serve", "--https", "127.0.0.1:0", "--config", file.to_str().unwrap()], &[]);
+    for (host, path, status) in [
+        ("shop.example", "/etag", 200),
+        ("blog.example", "/etag", 200),
+        ("192.0.2.1", "/etag", 200),
+        ("192.0.2.1", "/", 421),
+        ("evil.example", "/etag/", 421),
+    ] {
+        let ask = || Request::get(path).header("host", host).body(Full::<Bytes>::default()).unwrap();
+        for answer in gateway.client().both(ask).await {
+            assert_eq!(answer.status, status, "{host}{path}");
+        }
     }
 }
 
@@ -165,6 +197,35 @@ async fn requests_end_before_the_gateway_does() {
     app.heads(1);
     gateway.signal("TERM");
     assert_eq!(request.await.unwrap().text(), "finished");
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_connection_ends_before_the_gateway_does() {
+    let app = crate::recorder::Recorder::with(|stream, record| {
+        use std::io::{Read, Write};
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).unwrap();
+        record.add(&chunk[..read]);
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            )
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        let _ = stream.write_all(b"farewell");
+    });
+    let mut gateway = Gateway::serve(app.address(), &[]);
+    let mut stream = gateway.client().connect("http/1.1").await;
+    let request = b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut got = vec![0; 12];
+    stream.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, b"HTTP/1.1 101");
+    gateway.signal("TERM");
+    let mut rest = String::new();
+    let _ = stream.read_to_string(&mut rest).await;
+    assert!(rest.ends_with("farewell"), "{rest}");
     assert_eq!(gateway.ended().code(), Some(0));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use panoply::SettingError;
+use panoply::{Cookies, Guard, Policies, SettingError};
 use toml::de::DeTable;
 
 use super::place::{Place, Position};
@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
         for (index, rule) in site.rules.iter().enumerate() {
             upstreams(config, &rule.upstream, &place.clone().key("rule").item(index))?;
         }
+        cookies(config, site, &place)?;
     }
     Ok(())
 }
@@ -125,6 +126,33 @@ fn rules(site: &Site, site_place: &Place) -> Result<(), Fault> {
                     rule.path
                 ),
                 "put all that holds for a path in one rule",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A cookie has one name and one look on all paths of a site, or none of them could be relied on.
+fn cookies(config: &Config, site: &Site, site_place: &Place) -> Result<(), Fault> {
+    let is_disguised = |policies: &Policies| {
+        policies.cookies.as_ref().and_then(Guard::policy).is_some_and(Cookies::renames_or_seals)
+    };
+    let of_site = site.shield.cookies.as_ref().or(config.shield.cookies.as_ref());
+    let site_does = of_site.and_then(Guard::policy).is_some_and(Cookies::renames_or_seals);
+    for (index, rule) in site.rules.iter().enumerate() {
+        let place = || site_place.clone().key("rule").item(index).key("shield").key("cookies");
+        if is_disguised(&rule.shield) {
+            return Err(Fault::at(
+                place(),
+                "a cookie is renamed or sealed on a whole site, but this is a rule for some of its paths",
+                "write `shield.cookies` in the `[[site]]` itself",
+            ));
+        }
+        if site_does && rule.shield.cookies.is_some() {
+            return Err(Fault::at(
+                place(),
+                "this site renames or seals cookies, which a rule would undo on its paths",
+                "leave `cookies` out of the rule; the site's `exempt` names what is to stay as it is",
             ));
         }
     }

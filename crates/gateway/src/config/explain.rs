@@ -247,6 +247,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("http", "above the first `[table]`"),
     ("trusted_proxies", "above the first `[table]`"),
     ("state", "above the first `[table]`"),
+    ("keys", "above the first `[table]`"),
     ("cert", "in `[tls]`"),
     ("key", "in `[tls]`"),
     ("hosts", "in `[[site]]`"),

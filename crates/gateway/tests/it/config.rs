@@ -38,6 +38,19 @@ fn a_mistake_is_answered_with_its_place_and_its_mend() {
 }
 
 #[test]
+fn no_answer_shows_a_key() {
+    for file in golden() {
+        let Err(error) = Config::parse(&fs::read_to_string(&file).unwrap()) else { continue };
+        for secret in ["9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=", "keyboard cat", "12345678901234567"] {
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(secret), "{}: {shown}", file.display());
+        }
+    }
+    let config = Config::parse("keys = ['9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=']").unwrap();
+    assert!(format!("{config:?}").contains("Keys(1 key, [secret])"), "{config:?}");
+}
+
+#[test]
 fn every_answer_says_where_what_and_how_to_mend_it() {
     for file in golden() {
         let Err(error) = Config::parse(&fs::read_to_string(&file).unwrap()) else { continue };
@@ -49,6 +62,13 @@ fn every_answer_says_where_what_and_how_to_mend_it() {
         let elsewhere = error.in_file(Path::new("/etc/shop.toml")).to_string();
         assert!(elsewhere.starts_with("error: /etc/shop.toml:"), "{name}: {elsewhere}");
     }
+}
+
+/// The crate ships the file of the repository: within it stands a link, which packaging follows.
+#[test]
+fn the_example_is_the_file_at_the_root() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../panoply.example.toml");
+    assert_eq!(fs::read_to_string(root).unwrap(), Config::EXAMPLE);
 }
 
 #[test]
@@ -179,7 +199,10 @@ fn key() -> impl Strategy<Value = String> {
         "tls.cert",
         "tls.key",
         "state",
+        "keys",
         "shield",
+        "shield.cookies.rename",
+        "shield.cookies.seal",
         "shield.csrf",
         "shield.csrf.mode",
         "site",

@@ -72,7 +72,13 @@ impl Errors {
         self
     }
 
-    /// Whether the answer shows what it should not; the body as far as it was read comes back whole.
+    /// Whether the answer is one to look at; the others pass without a word more.
+    pub(crate) fn suspects<B: HttpBody>(&self, visit: &Visit, response: &Parts, body: &Body<B>) -> bool {
+        matches!(&body.source, Source::App { body } if !body.is_end_stream()) && is_suspect(visit, response)
+    }
+
+    /// Whether a [suspect](Self::suspects) shows what it should not; the body as far as it was read comes back
+    /// whole.
     pub(crate) async fn finish<B>(
         &self,
         visit: &Visit,
@@ -84,7 +90,7 @@ impl Errors {
         B: HttpBody<Data = Bytes>,
     {
         let body = match body.source {
-            Source::App { body } if !body.is_end_stream() && is_suspect(visit, response) => body,
+            Source::App { body } => body,
             source => return (Body { source }, None),
         };
         if is_coded(&response.headers) {

@@ -236,7 +236,7 @@ fn fault(visit: &Visit, request: &Parts) -> Option<&'static str> {
             None => Some("no Host"),
         };
     };
-    if authority.as_str().contains('@') {
+    if authority.as_str().as_bytes().contains(&b'@') {
         return Some("a Host with a user name");
     }
     // RFC 9113 §8.3.1; in HTTP/1.1 an absolute target simply wins (RFC 9112 §3.2.2).

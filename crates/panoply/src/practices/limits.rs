@@ -116,6 +116,10 @@ impl Limits {
         self
     }
 
+    pub(crate) const fn most_headers(&self) -> usize {
+        self.headers
+    }
+
     pub(crate) fn admit(&self, _visit: &Visit, request: &Parts) -> Result<(), Rejection> {
         let uri = length(&request.uri);
         if uri > self.uri.in_bytes() {

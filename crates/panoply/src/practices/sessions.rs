@@ -74,7 +74,7 @@ mod extract;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use self::attributes::{Attributes, CrossSite, Priority, Secure};
@@ -83,6 +83,7 @@ pub use self::in_cookie::CookieSession;
 pub use self::kept::Kept;
 use self::plan::Wishes;
 pub use self::session::{Session, Ticket};
+use self::stored_cookie::StoredCookie;
 use self::visited::Visited;
 use crate::keys::Signature;
 use crate::store::{Memory, Store};
@@ -94,6 +95,8 @@ pub struct Sessions {
     name: String,
     form: Form,
     attributes: Attributes,
+    /// What new sessions store of them, in the clear and over https.
+    usual: [OnceLock<Arc<StoredCookie>>; 2],
     store: Arc<dyn Store>,
     wishes: Wishes,
     idle: Duration,
@@ -167,6 +170,7 @@ impl Sessions {
             name: "id".to_owned(),
             form: Form::Own(keys.signature("panoply session id")),
             attributes: Attributes::default(),
+            usual: Default::default(),
             store: Arc::new(Memory::new()),
             wishes: Wishes::default(),
             idle: IDLE,
@@ -219,6 +223,7 @@ impl Sessions {
     #[must_use]
     pub fn attributes(mut self, attributes: Attributes) -> Self {
         self.attributes = attributes;
+        self.usual = Default::default();
         self
     }
 

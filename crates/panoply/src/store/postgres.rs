@@ -30,7 +30,7 @@ use crate::{Clock, SettingError};
 ///
 /// **Time zones.** connect-pg-simple's column has none, so what it holds depends on the `TimeZone` of the connection
 /// that wrote it. Like node-pg this leaves the server's setting as it is, so that both agree; where Node sets another
-/// (by `PGTZ` or by `options`), say the same with [`time_zone`](Self::time_zone). In a zone with summer time the
+/// (by `options` or `PGOPTIONS`), say the same with [`time_zone`](Self::time_zone). In a zone with summer time the
 /// hour that comes twice is stored once, so a session may then live an hour longer; `ALTER ROLE … SET timezone`
 /// to UTC, on both sides, has no such hour.
 ///

@@ -7,11 +7,13 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisError, RedisFuture, ServerErrorKind, Value, cmd,
+    RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value, cmd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 
-use super::{Answer, Replaced, Store, StoreError, whole_seconds};
+use super::{Answer, LONGEST, Replaced, Store, StoreError, whole_seconds};
 use crate::{Clock, SettingError};
 
 /// Sessions in Redis 7, Valkey or Dragonfly, alone or as a cluster, in the format of connect-redis: the key is
@@ -38,8 +40,6 @@ use crate::{Clock, SettingError};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// `rediss://` trusts the certificates that the machine trusts; `SSL_CERT_FILE` names others.
 pub struct Redis {
     servers: Servers,
     /// Where they are, without what lets one in.
@@ -47,10 +47,11 @@ pub struct Redis {
     clock: Clock,
     prefix: String,
     timeout: Duration,
+    authority: Option<Vec<u8>>,
 }
 
 enum Servers {
-    One(Client, OnceLock<ConnectionManager>),
+    One(ConnectionInfo, OnceLock<ConnectionManager>),
     Cluster(Vec<ConnectionInfo>, OnceCell<ClusterConnection>),
 }
 
@@ -63,8 +64,7 @@ impl Redis {
     pub fn connect(url: &str) -> Result<Self, SettingError> {
         let info = parse(url)?;
         let addresses = vec![info.addr().to_string()];
-        let client = Client::open(info).map_err(|_| no_url())?;
-        Ok(Self::at(Servers::One(client, OnceLock::new()), addresses))
+        Ok(Self::at(Servers::One(info, OnceLock::new()), addresses))
     }
 
     /// The cluster to which the servers at `urls` belong; the others are found.
@@ -91,6 +91,31 @@ impl Redis {
         self
     }
 
+    /// The authority that signed the servers' certificates, in PEM, for `rediss://`; without one it is those that the
+    /// machine trusts, or that `SSL_CERT_FILE` names.
+    ///
+    /// # Errors
+    /// When it holds no certificate.
+    pub fn authority(mut self, pem: &[u8]) -> Result<Self, SettingError> {
+        let certificates =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(SettingError::new(
+                "the authority of the Redis store holds no certificate",
+                "give it as PEM, with its BEGIN and END lines",
+            ));
+        }
+        self.authority = Some(pem.to_owned());
+        Ok(self)
+    }
+
+    /// The clock by which the index of users forgets, the machine's unless told; sessions expire by Redis' own.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// How long an answer may take, 500 ms unless told: a visitor waits for it, and Redis needs less than one. A new
     /// connection has a second more.
     #[must_use]
@@ -103,7 +128,14 @@ impl Redis {
         // The crate takes the process's provider of cryptography, and panics where two are compiled in and none is
         // chosen: this chooses ours, unless the app chose before.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Self { servers, addresses, clock: Clock::system(), prefix: "sess:".to_owned(), timeout: TIMEOUT }
+        Self {
+            servers,
+            addresses,
+            clock: Clock::system(),
+            prefix: "sess:".to_owned(),
+            timeout: TIMEOUT,
+            authority: None,
+        }
     }
 
     fn key(&self, id: &str) -> String {
@@ -118,7 +150,7 @@ impl Redis {
 
     async fn bound(&self, user: &str, id: &str, time: Duration) -> Result<(), StoreError> {
         let (key, now) = (self.user_key(user), self.clock.unix_time().as_secs());
-        let seconds = whole_seconds(time);
+        let seconds = seconds(time);
         let mut pipe = redis::pipe();
         pipe.cmd("ZADD").arg(&key).arg("GT").arg(now.saturating_add(seconds)).arg(id).ignore();
         // What has expired goes, so that the set holds one user's living sessions and those destroyed lately.
@@ -169,7 +201,7 @@ impl Redis {
 
     async fn connection(&self) -> Result<Connection, RedisError> {
         match &self.servers {
-            Servers::One(client, manager) => {
+            Servers::One(info, manager) => {
                 if let Some(manager) = manager.get() {
                     return Ok(Connection::One(manager.clone()));
                 }
@@ -178,12 +210,22 @@ impl Redis {
                     .set_response_timeout(Some(self.timeout))
                     // The next request is the retry.
                     .set_number_of_retries(0);
-                let new = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+                let client = match self.certificates() {
+                    Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                        Client::build_with_tls(info.clone(), certificates)?
+                    }
+                    _ => Client::open(info.clone())?,
+                };
+                let new = ConnectionManager::new_lazy_with_config(client, config)?;
                 Ok(Connection::One(manager.get_or_init(|| new).clone()))
             }
             Servers::Cluster(nodes, connection) => {
                 let connect = async || {
-                    ClusterClientBuilder::new(nodes.clone())
+                    let mut builder = ClusterClientBuilder::new(nodes.clone());
+                    if let Some(certificates) = self.certificates() {
+                        builder = builder.certs(certificates);
+                    }
+                    builder
                         .connection_timeout(CONNECTING)
                         .response_timeout(self.timeout)
                         .retries(CLUSTER_RETRIES)
@@ -194,6 +236,10 @@ impl Redis {
                 Ok(Connection::Cluster(connection.get_or_try_init(connect).await?.clone()))
             }
         }
+    }
+
+    fn certificates(&self) -> Option<TlsCertificates> {
+        self.authority.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) })
     }
 
     fn judge(&self, error: RedisError) -> StoreError {
@@ -219,7 +265,7 @@ impl Store for Redis {
             return self.destroy(id);
         }
         let mut set = cmd("SET");
-        set.arg(self.key(id)).arg(text).arg("EX").arg(whole_seconds(time));
+        set.arg(self.key(id)).arg(text).arg("EX").arg(seconds(time));
         Box::pin(self.ask(Question::One(set)))
     }
 
@@ -233,7 +279,7 @@ impl Store for Redis {
         let mut swap = cmd(if time.is_zero() { "GETDEL" } else { "SET" });
         swap.arg(self.key(id));
         if !time.is_zero() {
-            swap.arg(text).arg("XX").arg("GET").arg("EX").arg(whole_seconds(time));
+            swap.arg(text).arg("XX").arg("GET").arg("EX").arg(seconds(time));
         }
         Box::pin(async move {
             Ok(match self.ask::<Option<String>>(Question::One(swap)).await? {
@@ -246,7 +292,7 @@ impl Store for Redis {
 
     fn touch<'a>(&'a self, id: &'a str, time: Duration) -> Answer<'a, bool> {
         let mut expire = cmd("EXPIRE");
-        expire.arg(self.key(id)).arg(whole_seconds(time));
+        expire.arg(self.key(id)).arg(seconds(time));
         Box::pin(self.ask(Question::One(expire)))
     }
 
@@ -340,6 +386,10 @@ fn no_url() -> SettingError {
         "write redis://HOST:PORT/DATABASE, rediss:// for TLS, or redis+unix:///PATH; a password's special characters \
          are percent-encoded",
     )
+}
+
+fn seconds(time: Duration) -> u64 {
+    whole_seconds(time.min(LONGEST))
 }
 
 /// Nothing came of it, and the same question may do later.

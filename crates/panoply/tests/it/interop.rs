@@ -5,6 +5,7 @@ mod errors;
 mod headers;
 mod keys;
 mod node;
+mod sessions;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;

@@ -1,6 +1,9 @@
 //! Every store keeps the same promises, and what it writes is what the Node packages read.
 #![allow(clippy::disallowed_methods, reason = "real servers live by the machine's clock")]
 
+mod file;
+mod model;
+mod node;
 mod postgres;
 mod postgres_server;
 mod redis;

@@ -22,7 +22,9 @@ pub struct SetCookie<'l> {
     name: &'l [u8],
     value: &'l [u8],
     attributes: &'l [u8],
-    added: [Option<Attribute<'static>>; 3],
+    new_name: Option<&'l [u8]>,
+    new_value: Option<&'l [u8]>,
+    added: [Option<Attribute<'static>>; 4],
 }
 
 /// Name and value of an attribute, both without the white space around them; the value is empty where there
@@ -49,25 +51,36 @@ impl<'l> SetCookie<'l> {
             return None;
         }
         let (pair, attributes) = split_once(line, b';');
-        let (name, value) = match pair.contains(&b'=') {
-            true => split_once(pair, b'='),
-            false => (&[][..], pair),
-        };
+        let (name, value) = halves(pair);
         let (name, value) = (name.trim_ascii(), value.trim_ascii());
         let is_kept = (1..=LONGEST_PAIR).contains(&(name.len() + value.len()));
-        is_kept.then_some(Self { line, name, value, attributes, added: [None; 3] })
+        is_kept.then_some(Self {
+            line,
+            name,
+            value,
+            attributes,
+            new_name: None,
+            new_value: None,
+            added: [None; 4],
+        })
+    }
+
+    /// The name in a line, also in one that browsers ignore for what else is in it.
+    pub(super) fn name_in(line: &'l [u8]) -> &'l [u8] {
+        let (pair, _) = split_once(line, b';');
+        halves(pair).0.trim_ascii()
     }
 
     /// The name; empty in a line without `=`, which is a value alone.
     #[must_use]
     pub fn name(&self) -> &'l [u8] {
-        self.name
+        self.new_name.unwrap_or(self.name)
     }
 
     /// The value, as it is: neither quotes nor percent signs mean anything to a browser.
     #[must_use]
     pub fn value(&self) -> &'l [u8] {
-        self.value
+        self.new_value.unwrap_or(self.value)
     }
 
     /// All attributes, in order.
@@ -131,16 +144,56 @@ impl<'l> SetCookie<'l> {
         self.with((b"SameSite", same_site.as_str().as_bytes()))
     }
 
-    /// The line: what was parsed, to the byte, and behind it what was added.
+    /// Adds `Path`, unless that is what is said already; an earlier one stays in the line and counts no more.
+    #[must_use]
+    pub fn with_path(self, path: &'static str) -> Self {
+        if self.attribute("Path") == Some(path.as_bytes()) {
+            return self;
+        }
+        self.with((b"Path", path.as_bytes()))
+    }
+
+    /// Gives it another name; the white space around the name stays. It is for the caller to see that browsers take
+    /// it: no `=`, no `;`, no control characters, and not too long.
+    ///
+    /// ```
+    /// use panoply::practices::cookies::SetCookie;
+    ///
+    /// let cookie = SetCookie::parse(b"sid=1; path=/").unwrap().with_name(b"id").with_value(b"2");
+    /// assert_eq!(cookie.print(), b"id=2; path=/");
+    /// ```
+    #[must_use]
+    pub fn with_name(self, name: &'l [u8]) -> Self {
+        Self { new_name: Some(name), ..self }
+    }
+
+    /// Gives it another value, under the same terms.
+    #[must_use]
+    pub fn with_value(self, value: &'l [u8]) -> Self {
+        Self { new_value: Some(value), ..self }
+    }
+
+    /// Whether name and value together are more than browsers take.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.name().len() + self.value().len() > LONGEST_PAIR
+    }
+
+    /// The line: what was parsed, to the byte, with what was replaced, and behind it what was added.
     #[must_use]
     pub fn print(&self) -> Vec<u8> {
         if !self.is_changed() {
             return self.line.to_vec();
         }
-        let mut line = Vec::with_capacity(self.line.len() + 3 * "; SameSite=Strict".len());
-        let is_padding = |byte: &u8| matches!(byte, b';' | b' ' | b'\t');
-        let end = self.line.iter().rposition(|byte| !is_padding(byte)).map_or(0, |last| last + 1);
-        line.extend_from_slice(self.line.get(..end).unwrap_or_default());
+        let longer = self.name().len() + self.value().len();
+        let mut line = Vec::with_capacity(self.line.len() + longer + 3 * "; SameSite=Strict".len());
+        let kept = if self.added.iter().any(Option::is_some) { unpadded(self.line) } else { self.line };
+        if self.new_name.is_some() || self.new_value.is_some() {
+            let (pair, rest) = kept.split_at(split_once(kept, b';').0.len());
+            self.print_pair(pair, &mut line);
+            line.extend_from_slice(rest);
+        } else {
+            line.extend_from_slice(kept);
+        }
         for (name, value) in self.added.into_iter().flatten() {
             line.extend_from_slice(b"; ");
             line.extend_from_slice(name);
@@ -159,11 +212,26 @@ impl<'l> SetCookie<'l> {
             .flatten()
     }
 
-    fn is_changed(&self) -> bool {
-        self.added.iter().any(Option::is_some)
+    /// What stands before the first `;`, with another name or value between the same white space.
+    fn print_pair(&self, pair: &[u8], line: &mut Vec<u8>) {
+        let (name, value) = halves(pair);
+        let has_name = pair.contains(&b'=');
+        if has_name {
+            print_within(name, self.name(), line);
+        } else if !self.name().is_empty() {
+            line.extend_from_slice(self.name());
+        }
+        if has_name || !self.name().is_empty() {
+            line.push(b'=');
+        }
+        print_within(value, self.value(), line);
     }
 
-    /// Takes the next free place. There is one for each of the three attributes; `SameSite` can be changed
+    fn is_changed(&self) -> bool {
+        self.new_name.is_some() || self.new_value.is_some() || self.added.iter().any(Option::is_some)
+    }
+
+    /// Takes the next free place. There is one for each of the four attributes; `SameSite` can be changed
     /// over and over, and then takes the place that it has.
     fn with(mut self, attribute: Attribute<'static>) -> Self {
         let is_its_place =
@@ -178,7 +246,8 @@ impl<'l> SetCookie<'l> {
 /// Two lines are equal when they say the same: white space around names and values does not count.
 impl PartialEq for SetCookie<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.name, self.value) == (other.name, other.value) && self.attributes().eq(other.attributes())
+        (self.name(), self.value()) == (other.name(), other.value())
+            && self.attributes().eq(other.attributes())
     }
 }
 
@@ -187,7 +256,7 @@ impl Eq for SetCookie<'_> {}
 /// Shows everything but the value, which may be a secret.
 impl fmt::Debug for SetCookie<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SetCookie({}=[secret]", self.name.escape_ascii())?;
+        write!(f, "SetCookie({}=[secret]", self.name().escape_ascii())?;
         for (name, value) in self.attributes() {
             write!(f, "; {}={}", name.escape_ascii(), value.escape_ascii())?;
         }
@@ -205,6 +274,27 @@ impl SameSite {
             Self::None => "None",
         }
     }
+}
+
+/// Name and value of a pair, white space and all; without `=`, all is value.
+fn halves(pair: &[u8]) -> (&[u8], &[u8]) {
+    if pair.contains(&b'=') { split_once(pair, b'=') } else { (&[], pair) }
+}
+
+/// Prints `text` between the white space that is around what stood there.
+fn print_within(stood: &[u8], text: &[u8], line: &mut Vec<u8>) {
+    let before = stood.len() - stood.trim_ascii_start().len();
+    let behind = if before == stood.len() { before } else { stood.trim_ascii_end().len() };
+    line.extend_from_slice(stood.get(..before).unwrap_or_default());
+    line.extend_from_slice(text);
+    line.extend_from_slice(stood.get(behind..).unwrap_or_default());
+}
+
+/// Without the semicolons and white space at the end.
+fn unpadded(line: &[u8]) -> &[u8] {
+    let is_padding = |byte: &u8| matches!(byte, b';' | b' ' | b'\t');
+    let end = line.iter().rposition(|byte| !is_padding(byte)).map_or(0, |last| last + 1);
+    line.get(..end).unwrap_or_default()
 }
 
 /// The parts before and behind the first `at`; without one, all is before.
@@ -314,6 +404,31 @@ mod tests {
     }
 
     #[test]
+    fn another_name_and_value_take_the_place_of_the_old_ones() {
+        for (line, printed) in [
+            ("a=b", "id=new"),
+            (" a\t=  b c ; Path = /x ", " id\t=  new ; Path = /x "),
+            ("a=; Max-Age=0;", "id=new; Max-Age=0;"),
+            ("a=  ; x", "id=  new; x"),
+            ("a=b=c; Partitioned; Priority=High", "id=new; Partitioned; Priority=High"),
+            ("=b", "id=new"),
+            ("b; Path=/", "id=new; Path=/"),
+        ] {
+            let cookie = parse(line).with_name(b"id").with_value(b"new");
+            assert_eq!(
+                cookie.print().escape_ascii().to_string(),
+                printed.escape_default().to_string(),
+                "{line}"
+            );
+            assert_eq!((cookie.name(), cookie.value()), (&b"id"[..], &b"new"[..]));
+        }
+        let cookie = parse("a=b; path=/x; ").with_name(b"id").with_path("/").with_secure();
+        assert_eq!(cookie.print(), b"id=b; path=/x; Path=/; Secure");
+        assert_eq!(parse("a=b; path=/").with_path("/").with_value(b"").print(), b"a=; path=/");
+        assert!(parse("a=b").with_value(&[b'x'; LONGEST_PAIR]).is_too_long());
+    }
+
+    #[test]
     fn the_value_is_not_shown() {
         let shown = format!("{:?}", parse("sid=s3cret; Path=/"));
         assert_eq!(shown, "SetCookie(sid=[secret]; Path=/)");
@@ -324,6 +439,20 @@ mod tests {
         fn a_line_prints_as_it_was_parsed(line in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Some(cookie) = SetCookie::parse(&line) {
                 prop_assert_eq!(cookie.print(), line.clone());
+            }
+        }
+
+        #[test]
+        fn a_line_with_another_name_and_value_keeps_every_other_byte(line in "[ab= \t]{0,8}(;[ -~]{0,12}){0,3}") {
+            if let Some(cookie) = SetCookie::parse(line.as_bytes()) {
+                let (name, value) = (cookie.name().to_vec(), cookie.value().to_vec());
+                let changed = cookie.with_name(b"id").with_value(b"new").print();
+                let read = SetCookie::parse(&changed).expect("it is a cookie");
+                prop_assert_eq!((read.name(), read.value()), (&b"id"[..], &b"new"[..]));
+                prop_assert!(read.attributes().eq(cookie.attributes()));
+                if line.split(';').next().is_some_and(|pair| pair.contains('=')) {
+                    prop_assert_eq!(read.with_name(&name).with_value(&value).print(), line.as_bytes());
+                }
             }
         }
 

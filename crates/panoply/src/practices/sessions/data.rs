@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
-use serde::ser::Serializer;
 use serde_json::value::RawValue;
 
 use super::{SessionError, json};
@@ -11,15 +10,23 @@ use super::{SessionError, json};
 ///
 /// A value that nobody here touches stays the text that it was: no number changes its form and no key its
 /// place, whoever wrote it.
-#[derive(Clone, Default)]
-pub(super) struct Data(Vec<(String, Box<RawValue>)>);
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Data(Vec<(String, Box<str>)>);
 
 impl Data {
-    /// In JavaScript's order, each name once. Not by `set`, whose search would take ages for thousands of names.
-    fn of(mut members: Vec<(String, Box<RawValue>)>) -> Self {
+    /// In JavaScript's order, each name once.
+    fn of(members: Vec<(String, Box<str>)>) -> Self {
+        if members.len() <= FEW {
+            let mut data = Self(Vec::with_capacity(members.len()));
+            for (name, value) in members {
+                data.place(name, value);
+            }
+            return data;
+        }
+        // A search for each would take ages for thousands of names.
         let mut places: HashMap<String, usize> = HashMap::with_capacity(members.len());
-        let mut once: Vec<(String, Box<RawValue>)> = Vec::with_capacity(members.len());
-        for (name, value) in members.drain(..) {
+        let mut once: Vec<(String, Box<str>)> = Vec::with_capacity(members.len());
+        for (name, value) in members {
             match places.get(&name).and_then(|place| once.get_mut(*place)) {
                 Some(first) => first.1 = value,
                 None => {
@@ -32,30 +39,35 @@ impl Data {
         Self(once)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&RawValue> {
+    /// The JSON under `key`.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        Ok(self.get(key).map(|value| serde_json::from_str(value.get())).transpose()?)
+        Ok(self.get(key).map(serde_json::from_str).transpose()?)
     }
 
-    pub(super) fn set(&mut self, key: &str, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|(name, _)| name == key) {
+    pub(super) fn set(&mut self, key: &str, value: Box<str>) {
+        self.place(key.to_owned(), value);
+    }
+
+    fn place(&mut self, key: String, value: Box<str>) {
+        match self.0.iter_mut().find(|(name, _)| *name == key) {
             Some((_, old)) => *old = value,
             None => {
-                let place = match json::index(key) {
+                let place = match json::index(&key) {
                     Some(index) => {
                         self.0.partition_point(|(name, _)| json::index(name).is_some_and(|n| n < index))
                     }
                     None => self.0.len(),
                 };
-                self.0.insert(place, (key.to_owned(), value));
+                self.0.insert(place, (key, value));
             }
         }
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
+    pub(super) fn remove(&mut self, key: &str) -> Option<Box<str>> {
         let place = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.remove(place).1)
     }
@@ -69,12 +81,9 @@ impl Data {
     }
 
     /// The bytes that names and values would take with `value` under `key`.
-    pub(super) fn size_with(&self, key: &str, value: &RawValue) -> usize {
+    pub(super) fn size_with(&self, key: &str, value: &str) -> usize {
         let others = self.members().filter(|(name, _)| *name != key);
-        others
-            .chain([(key, value)])
-            .map(|(name, value)| name.len() + value.get().len() + r#""":,"#.len())
-            .sum()
+        others.chain([(key, value)]).map(|(name, value)| name.len() + value.len() + r#""":,"#.len()).sum()
     }
 
     pub(super) fn print(&self) -> String {
@@ -82,13 +91,13 @@ impl Data {
     }
 
     /// With more members, before all but the names that JavaScript puts first.
-    pub(super) fn print_with<'d>(&'d self, beside: impl Iterator<Item = (&'d str, &'d RawValue)>) -> String {
+    pub(super) fn print_with<'d>(&'d self, beside: impl Iterator<Item = (&'d str, &'d str)>) -> String {
         let indices = self.0.partition_point(|(name, _)| json::index(name).is_some());
         let ahead = self.members().take(indices);
         print(ahead.chain(beside).chain(self.members().skip(indices)))
     }
 
-    fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+    fn members(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), &**value))
     }
 
@@ -99,7 +108,7 @@ impl Data {
         let mut disputed = Vec::new();
         let names = base.keys().filter(|name| self.get(name).is_none()).chain(self.keys());
         for name in names {
-            let (was, ours, found) = (text(base, name), text(self, name), text(theirs, name));
+            let (was, ours, found) = (base.get(name), self.get(name), theirs.get(name));
             if ours == was || ours == found {
                 continue;
             }
@@ -107,22 +116,11 @@ impl Data {
                 disputed.push(name.to_owned());
             }
             match self.get(name) {
-                Some(value) => merged.set(name, value.to_owned()),
+                Some(value) => merged.set(name, value.into()),
                 None => drop(merged.remove(name)),
             }
         }
         (merged, disputed)
-    }
-}
-
-fn text<'d>(data: &'d Data, name: &str) -> Option<&'d str> {
-    data.get(name).map(RawValue::get)
-}
-
-impl PartialEq for Data {
-    fn eq(&self, other: &Self) -> bool {
-        let text = |(name, value): (_, &'_ RawValue)| (name, value.get().to_owned());
-        self.members().map(text).eq(other.members().map(text))
     }
 }
 
@@ -133,10 +131,19 @@ impl fmt::Debug for Data {
     }
 }
 
-fn print<'d>(members: impl Iterator<Item = (&'d str, &'d RawValue)>) -> String {
+fn print<'d>(members: impl Iterator<Item = (&'d str, &'d str)>) -> String {
     let mut text = Vec::with_capacity(256);
-    // Names are strings and values are JSON already: nothing here can fail.
-    let _ = serde_json::Serializer::new(&mut text).collect_map(members);
+    text.push(b'{');
+    for (name, value) in members {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        // Into memory, where a string can always be written.
+        let _ = serde_json::to_writer(&mut text, name);
+        text.push(b':');
+        text.extend_from_slice(value.as_bytes());
+    }
+    text.push(b'}');
     String::from_utf8(text).unwrap_or_default()
 }
 
@@ -154,8 +161,8 @@ impl<'de> Deserialize<'de> for Data {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Data, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = object.next_entry()? {
-                    members.push(member);
+                while let Some((name, value)) = object.next_entry::<String, Box<RawValue>>()? {
+                    members.push((name, value.into()));
                 }
                 Ok(Data::of(members))
             }
@@ -164,6 +171,9 @@ impl<'de> Deserialize<'de> for Data {
         deserializer.deserialize_map(Object)
     }
 }
+
+/// As many as are found as fast without an index.
+const FEW: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@ mod line;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -11,7 +12,6 @@ use self::form::Form;
 use self::line::Line;
 use super::data::Data;
 use super::state::{BORN, Place, State};
-use super::stored_cookie::StoredCookie;
 use super::{Attributes, Secure, Session, SessionError, Visited, cookie_name, prefixed};
 use crate::keys::{Context, Encoding, Hash, Keygrip};
 use crate::{Keys, SettingError};
@@ -166,7 +166,7 @@ impl CookieSession {
     }
 
     pub(super) fn load(&self, visited: &Visited) -> State {
-        let new = || State::new(StoredCookie::new(&self.attributes, visited.is_over_https, visited.now()));
+        let new = || State::new(Arc::default());
         let Some(value) = &visited.presented else { return new() };
         let name = self.name_for(visited.is_over_https);
         let signature = visited.signature.as_deref();
@@ -179,7 +179,7 @@ impl CookieSession {
             return new();
         };
         let now = visited.now();
-        let born = self.longest.and_then(|_| data.remove(BORN)?.get().parse().ok()).map(Duration::from_secs);
+        let born = self.longest.and_then(|_| data.remove(BORN)?.parse().ok()).map(Duration::from_secs);
         let is_over = |since: Option<Duration>, time: Option<Duration>| {
             since.zip(time).is_some_and(|(since, time)| since.saturating_add(time) <= now)
         };
@@ -189,7 +189,7 @@ impl CookieSession {
         // Renewed at half time: who uses the site has the rest before them, and not each answer sets a cookie.
         let is_to_renew = is_over(opened.issued, Some(self.idle / 2)) || !opened.is_of_first_key;
         let place = Place::InCookie { value: value.clone(), is_to_renew };
-        State { born, ..State::loaded(place, new().cookie, data) }
+        State { born, ..State::loaded(place, Arc::default(), data) }
     }
 
     /// What the browser is told: the lines, and the names of the cookies that they are for.
@@ -226,7 +226,7 @@ impl CookieSession {
                 Ok(signature.into_iter().flat_map(HeaderValue::try_from).collect())
             }
             _ if is_changed || is_to_renew => {
-                let value = self.form.write(&self.context(&name), &state.print_values()?, now);
+                let value = self.form.write(&self.context(&name), &state.print_values(), now);
                 let size = name.len() + "=".len() + value.len();
                 if size > LONGEST_PAIR {
                     return Err(SessionError::TooLarge { size, limit: LONGEST_PAIR });

@@ -6,8 +6,7 @@ use http::request::Parts;
 use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::plan::Plan;
-use super::state::State;
+use super::state::{Id, State};
 use super::visited::Visited;
 use super::{CookieSession, NotSaved, Session, SessionError, Sessions, Ticket};
 use crate::{Practice, Rejection, Scheme, Visit, World, cookie_header};
@@ -109,7 +108,7 @@ impl Kept {
 
     pub(super) async fn touch(&self, session: &Session) -> Result<(), SessionError> {
         match self {
-            Self::InStore(sessions) => sessions.write(session, Plan { touch: true, ..Plan::default() }).await,
+            Self::InStore(sessions) => sessions.touch(session).await,
             Self::InCookie(_) => {
                 session.state().renew_cookie();
                 Ok(())
@@ -117,7 +116,7 @@ impl Kept {
         }
     }
 
-    pub(super) async fn sign_out(&self, user: &str, except: Option<&str>) -> Result<usize, SessionError> {
+    pub(super) async fn sign_out(&self, user: &str, except: Option<&Id>) -> Result<usize, SessionError> {
         match self {
             Self::InStore(sessions) => sessions.sign_out_but(user, except).await,
             Self::InCookie(_) => Err(SessionError::InCookie),

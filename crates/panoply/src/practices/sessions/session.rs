@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::data::Data;
-use super::state::State;
+use super::state::{Id, State};
 use super::{Kept, SessionError, Visited};
 
 /// What a visitor presented, a request extension: [`load`](Self::load) makes a [`Session`] of it.
@@ -96,7 +96,7 @@ impl Session {
     ///
     /// # Errors
     /// When it has no form in JSON, when the session would become too large, when `key` is one that express-session
-    /// uses itself, or when the head of the answer has left.
+    /// uses itself, when the session was [`unset`](Self::unset), or when the head of the answer has left.
     pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), SessionError> {
         let limit = self.0.kept.size();
         self.state().insert(key, value, limit)
@@ -147,14 +147,16 @@ impl Session {
     }
 
     /// Forgets what this request changes: Express's `req.session = null`. What that means for the session is
-    /// [`Sessions::unset`](super::Sessions::unset)'s to say.
+    /// [`Sessions::unset`](super::Sessions::unset)'s to say; this request sees no value of it any more, and can
+    /// keep none.
     ///
     /// # Errors
     /// When the head of the answer has left.
     pub fn unset(&self) -> Result<(), SessionError> {
         let mut state = self.state();
+        state.change(|data| *data = Data::default())?;
         state.is_unset = true;
-        state.change(|_| ())
+        Ok(())
     }
 
     /// Notes who has logged in: under a new id, with `user` (a name or a number) as the value that
@@ -193,8 +195,8 @@ impl Session {
     /// # Errors
     /// When the store fails, or the session is kept in a cookie.
     pub async fn sign_out_elsewhere(&self) -> Result<usize, SessionError> {
-        let own = self.state().id().map(ToOwned::to_owned);
-        self.sign_out(own.as_deref()).await
+        let own = self.state().id().cloned();
+        self.sign_out(own.as_ref()).await
     }
 
     /// Saves now, and not only when the answer leaves: for what another request must see before.
@@ -222,7 +224,7 @@ impl Session {
         self.0.kept.touch(self).await
     }
 
-    async fn sign_out(&self, except: Option<&str>) -> Result<usize, SessionError> {
+    async fn sign_out(&self, except: Option<&Id>) -> Result<usize, SessionError> {
         let user = self.state().user(self.0.kept.user_key());
         match user {
             Some(user) => self.0.kept.sign_out(&user, except).await,

@@ -1,8 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::data::Data;
 use super::plan::{Facts, IsCurrent};
@@ -11,7 +11,6 @@ use super::{SessionError, json};
 use crate::store::StoreError;
 
 /// A session while its request is served.
-#[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) data: Data,
     /// What `data` was at first, once anybody touched it; where not, nothing has to be compared.
@@ -19,8 +18,8 @@ pub(super) struct State {
     /// Its place among others.
     pub(super) place: Place,
     /// The ids of sessions that this one takes the place of.
-    pub(super) ended: Vec<String>,
-    pub(super) cookie: StoredCookie,
+    pub(super) ended: Vec<Id>,
+    pub(super) cookie: Arc<StoredCookie>,
     pub(super) saved: Saved,
     /// When it began, where that matters.
     pub(super) born: Option<Duration>,
@@ -37,14 +36,14 @@ pub(super) struct State {
 }
 
 /// Where a session is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) enum Place {
     /// Nowhere yet.
     New,
     /// In the store.
     Stored {
-        id: String,
-        text: String,
+        id: Id,
+        text: Arc<str>,
         /// Whether the visitor's cookie named it.
         is_presented: bool,
     },
@@ -56,8 +55,14 @@ pub(super) enum Place {
     },
 }
 
+/// A session's id, and the name under which the store knows it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Id {
+    pub(super) own: Arc<str>,
+    pub(super) key: Arc<str>,
+}
+
 /// What values the store holds, as far as that is to be heeded.
-#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Saved {
     /// None: a new session, or one that is to be saved in any case.
     Nothing,
@@ -69,7 +74,7 @@ pub(super) enum Saved {
 
 impl State {
     /// For a visitor without a session.
-    pub(super) fn new(cookie: StoredCookie) -> Self {
+    pub(super) fn new(cookie: Arc<StoredCookie>) -> Self {
         Self {
             data: Data::default(),
             original: None,
@@ -87,33 +92,25 @@ impl State {
         }
     }
 
-    pub(super) fn loaded(place: Place, cookie: StoredCookie, data: Data) -> Self {
+    pub(super) fn loaded(place: Place, cookie: Arc<StoredCookie>, data: Data) -> Self {
         Self { place, data, saved: Saved::AsLoaded, ..Self::new(cookie) }
-    }
-
-    /// Reads the text of a store. An error where it is no session: no JSON, or without its cookie.
-    pub(super) fn read(text: &str) -> Result<(StoredCookie, Data), serde_json::Error> {
-        let mut data: Data = serde_json::from_str(text)?;
-        let cookie = data.remove(COOKIE).ok_or_else(|| serde::de::Error::missing_field(COOKIE))?;
-        let cookie: StoredCookie = serde_json::from_str(cookie.get())?;
-        Ok((cookie.loaded(), data))
     }
 
     /// The text for a store.
     pub(super) fn print(&self) -> Result<String, SessionError> {
-        let cookie = json::stringify(&self.cookie)?;
-        self.print_with(Some((COOKIE, &*cookie)))
+        let cookie = self.cookie.print()?;
+        Ok(self.print_with(Some((COOKIE, &*cookie))))
     }
 
     /// The text for a cookie, which has its attributes itself.
-    pub(super) fn print_values(&self) -> Result<String, SessionError> {
+    pub(super) fn print_values(&self) -> String {
         self.print_with(None)
     }
 
-    fn print_with(&self, cookie: Option<(&str, &RawValue)>) -> Result<String, SessionError> {
-        let born = self.born.map(|born| json::stringify(&born.as_secs())).transpose()?;
+    fn print_with(&self, cookie: Option<(&str, &str)>) -> String {
+        let born = self.born.map(|born| born.as_secs().to_string());
         let born = born.as_deref().map(|born| (BORN, born));
-        Ok(self.data.print_with(cookie.into_iter().chain(born)))
+        self.data.print_with(cookie.into_iter().chain(born))
     }
 
     pub(super) fn is_modified(&self) -> bool {
@@ -146,6 +143,9 @@ impl State {
         limit: usize,
     ) -> Result<(), SessionError> {
         self.is_open()?;
+        if self.is_unset {
+            return Err(SessionError::Gone);
+        }
         if RESERVED.contains(&key) {
             return Err(SessionError::Reserved(key.to_owned()));
         }
@@ -176,13 +176,21 @@ impl State {
     }
 
     /// Takes the values that stand in the store now.
-    pub(super) fn reload(&mut self, now: String, cookie: StoredCookie, data: Data, born: Option<Duration>) {
+    pub(super) fn reload(
+        &mut self,
+        now: Arc<str>,
+        cookie: Arc<StoredCookie>,
+        data: Data,
+        born: Option<Duration>,
+    ) {
         if let Place::Stored { text, .. } = &mut self.place {
             *text = now;
         }
         // What is modified is told by the values that the request began with.
         self.original.get_or_insert_with(|| self.data.clone());
-        self.saved = Saved::These(data.clone());
+        if !matches!(self.saved, Saved::Nothing) {
+            self.saved = Saved::These(data.clone());
+        }
         (self.cookie, self.data, self.born) = (cookie, data, born);
     }
 
@@ -194,7 +202,7 @@ impl State {
     }
 
     /// The id, once it has one.
-    pub(super) fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&Id> {
         match &self.place {
             Place::Stored { id, .. } => Some(id),
             Place::New | Place::InCookie { .. } => None,
@@ -203,7 +211,7 @@ impl State {
 
     /// Who has logged in: a text, or a number's digits.
     pub(super) fn user(&self, key: &str) -> Option<String> {
-        let user = match serde_json::from_str(self.data.get(key)?.get()).ok()? {
+        let user = match serde_json::from_str(self.data.get(key)?).ok()? {
             Value::String(user) => user,
             Value::Number(user) => user.to_string(),
             _ => return None,

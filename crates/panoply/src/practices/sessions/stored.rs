@@ -1,6 +1,7 @@
 //! Sessions in a store: from the cookie to the values, and back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,7 +11,7 @@ use http::HeaderValue;
 
 use super::data::Data;
 use super::plan::Plan;
-use super::state::{BORN, Place, Saved, State};
+use super::state::{BORN, COOKIE, Id, Place, Saved, State};
 use super::stored_cookie::StoredCookie;
 use super::work::{How, Work, Write, Written};
 use super::{Form, Outage, Session, SessionError, Sessions, Unset, Visited, prefixed};
@@ -27,11 +28,13 @@ impl Sessions {
     }
 
     pub(super) async fn load(&self, visited: &Visited) -> Result<State, SessionError> {
-        let new = || State::new(StoredCookie::new(&self.attributes, visited.is_over_https, visited.now()));
+        let usual = self.usual(visited);
+        let new = || State::new(Arc::clone(&usual));
         let Some(id) = visited.presented.as_deref().and_then(|value| self.believed(value)) else {
             return Ok(new());
         };
-        let text = match self.store.load(&self.key(id)).await {
+        let id = self.identify(id);
+        let text = match self.store.load(&id.key).await {
             Ok(Some(text)) => text,
             Ok(None) => return Ok(new()),
             Err(error) if self.outage == Outage::Anonymous => {
@@ -40,102 +43,119 @@ impl Sessions {
             }
             Err(error) => return Err(error.into()),
         };
-        let (cookie, data, born) = match self.read(&text) {
+        let (cookie, data, born) = match self.read(&text, &usual) {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(%error, "a stored session cannot be read, and is taken for none");
                 return Ok(new());
             }
         };
-        let place = Place::Stored { id: id.to_owned(), text, is_presented: true };
         let end = born.zip(self.longest).map(|(born, longest)| born.saturating_add(longest));
         if end.is_some_and(|end| end <= visited.now()) {
-            return Ok(State { ended: vec![id.to_owned()], ..new() });
+            return Ok(State { ended: vec![id], ..new() });
         }
+        let place = Place::Stored { id, text: text.into(), is_presented: true };
         let saved = if self.wishes.resave { Saved::Nothing } else { Saved::AsLoaded };
         Ok(State { saved, born, ..State::loaded(place, cookie, data) })
     }
 
     /// Does what `plan` says, and what the app asked for on the way.
     pub(super) async fn write(&self, session: &Session, plan: Plan) -> Result<(), SessionError> {
-        let Some((work, id, saved)) = self.work(&mut session.state(), plan, session.visited().now())? else {
+        let Some((work, id)) = self.work(&mut session.state(), plan, session.visited().now())? else {
             return Ok(());
+        };
+        // What this request changes while it waits is not what it saves.
+        let saved = {
+            let state = session.state();
+            (plan.save && !state.has_left).then(|| state.data.clone())
         };
         let written = work.finish().await?;
         let mut state = session.state();
         state.ended.clear();
-        match written {
-            Written::Nothing => {}
+        let text = match written {
+            Written::Nothing => return Ok(()),
             Written::Gone => {
                 tracing::info!("a session that was ended elsewhere stays ended");
                 state.place = Place::New;
                 state.is_destroyed = true;
+                // A value that is inserted now begins a session of its own.
+                state.data = Data::default();
+                return Ok(());
             }
             Written::Text(text) => {
-                // What others have written meanwhile is part of it, and so is what this request changed meanwhile.
-                let (_, written, _) = self.read(&text)?;
-                state.data =
-                    if state.data == saved { written.clone() } else { state.data.merge(&saved, &written).0 };
-                state.saved = Saved::These(written);
-                let is_presented = matches!(state.place, Place::Stored { is_presented: true, .. });
-                state.place = Place::Stored { id, text, is_presented };
+                state.saved = saved.map_or(Saved::Nothing, Saved::These);
+                text
             }
-        }
+            Written::Merged(text) => {
+                if let Some(saved) = saved {
+                    let (_, merged, _) = self.read(&text, &state.cookie)?;
+                    state.data = state.data.merge(&saved, &merged).0;
+                    state.saved = Saved::These(merged);
+                }
+                text
+            }
+        };
+        let is_presented = matches!(state.place, Place::Stored { is_presented: true, .. });
+        state.place = Place::Stored { id, text: text.into(), is_presented };
         Ok(())
     }
 
-    fn work(
-        &self,
-        state: &mut State,
-        plan: Plan,
-        now: Duration,
-    ) -> Result<Option<(Work, String, Data)>, SessionError> {
-        let ended: Vec<_> = state.ended.iter().map(|id| self.key(id)).collect();
+    fn work(&self, state: &mut State, plan: Plan, now: Duration) -> Result<Option<(Work, Id)>, SessionError> {
+        let ended: Vec<_> = state.ended.iter().map(|id| Arc::clone(&id.key)).collect();
         let work =
             Work { store: self.store.clone(), ended, write: None, owner: None, conflict: self.conflict };
         if !(plan.save || plan.touch) {
-            return Ok((!work.ended.is_empty()).then(|| (work, String::new(), Data::default())));
+            return Ok((!work.ended.is_empty()).then(|| (work, Id::default())));
         }
-        state.cookie.touch(now);
+        StoredCookie::touch(&mut state.cookie, now);
         if self.longest.is_some() {
             state.born.get_or_insert(Duration::from_secs(now.as_secs()));
         }
         let time = self.time_left(state, now);
-        let id = state.id().map_or_else(random_id, ToOwned::to_owned);
+        let id = state.id().cloned().unwrap_or_else(|| self.identify(&random_id()));
+        let text = if plan.save { state.print()? } else { String::new() };
         let how = match &state.place {
             _ if plan.touch => How::Touch,
-            Place::Stored { text: was, .. } => How::Replace { was: was.clone(), text: state.print()? },
-            Place::New | Place::InCookie { .. } => How::Create { text: state.print()? },
+            Place::Stored { text: was, .. } => How::Replace { was: Arc::clone(was), text },
+            Place::New | Place::InCookie { .. } => How::Create { text },
         };
         // What Express began is known here from the first time that it is seen.
         let is_to_be_known = plan.save || matches!(self.form, Form::Express(_));
         let owner = state.user(&self.user_key).filter(|_| is_to_be_known);
         let work = Work {
-            write: Some(Write { key: self.key(&id), time, how }),
+            write: Some(Write { key: Arc::clone(&id.key), time, how }),
             owner: owner.map(|user| (user, self.longest.unwrap_or(KNOWN).max(time))),
             ..work
         };
-        Ok(Some((work, id, state.data.clone())))
+        Ok(Some((work, id)))
     }
 
     pub(super) async fn save(&self, session: &Session) -> Result<(), SessionError> {
         session.state().is_open()?;
+        self.give_new_cookie(&mut session.state(), session.visited());
         self.write(session, Plan { save: true, ..Plan::default() }).await?;
         if session.state().is_destroyed { Err(SessionError::Gone) } else { Ok(()) }
     }
 
+    /// What is not in the store yet is touched as it gets there.
+    pub(super) async fn touch(&self, session: &Session) -> Result<(), SessionError> {
+        if session.state().id().is_none() {
+            return Ok(());
+        }
+        self.write(session, Plan { touch: true, ..Plan::default() }).await
+    }
+
     pub(super) async fn reload(&self, session: &Session) -> Result<(), SessionError> {
         session.state().is_open()?;
-        let Some(id) = session.state().id().map(ToOwned::to_owned) else { return Err(SessionError::Gone) };
-        let text = self.store.load(&self.key(&id)).await?.ok_or(SessionError::Gone)?;
-        let (cookie, data, born) = self.read(&text)?;
-        session.state().reload(text, cookie, data, born);
+        let Some(id) = session.state().id().cloned() else { return Err(SessionError::Gone) };
+        let text = self.store.load(&id.key).await?.ok_or(SessionError::Gone)?;
+        let (cookie, data, born) = self.read(&text, &self.usual(session.visited()))?;
+        session.state().reload(text.into(), cookie, data, born);
         Ok(())
     }
 
-    pub(super) async fn sign_out_but(&self, user: &str, except: Option<&str>) -> Result<usize, SessionError> {
-        let except = except.map(|id| self.key(id));
-        Ok(self.store.destroy_all(user, except.as_deref()).await?)
+    pub(super) async fn sign_out_but(&self, user: &str, except: Option<&Id>) -> Result<usize, SessionError> {
+        Ok(self.store.destroy_all(user, except.map(|id| &*id.key)).await?)
     }
 
     pub(super) fn largest(&self) -> usize {
@@ -154,6 +174,7 @@ impl Sessions {
                 state.is_destroyed = true;
             }
             state.has_left = true;
+            self.give_new_cookie(&mut state, visited);
             self.plan(&state, visited)
         };
         match self.write(session, plan).await {
@@ -163,6 +184,13 @@ impl Sessions {
             written => written?,
         }
         Ok(self.set_cookie(&session.state(), plan, visited))
+    }
+
+    /// With a new id goes what is configured now: what the old session had in the store, it had.
+    fn give_new_cookie(&self, state: &mut State, visited: &Visited) {
+        if state.has_new_id && state.place == Place::New && !state.is_destroyed {
+            state.cookie = self.usual(visited);
+        }
     }
 
     fn plan(&self, state: &State, visited: &Visited) -> Plan {
@@ -185,20 +213,30 @@ impl Sessions {
             let is_kept = state.is_unset && self.unset == Unset::Keep;
             (is_to_go && !is_kept).then(|| state.cookie.deletion(&name))
         } else {
-            let value = plan.set_cookie.then(|| state.id().map(|id| self.value(id)));
+            let value = plan.set_cookie.then(|| state.id().map(|id| self.value(&id.own)));
             value.flatten().map(|value| state.cookie.line(&name, &value, visited.now()))
         };
         HeaderValue::try_from(line?).ok()
     }
 
-    /// The values of a stored text, without what is kept beside them.
-    pub(super) fn read(
-        &self,
-        text: &str,
-    ) -> Result<(StoredCookie, Data, Option<Duration>), serde_json::Error> {
-        let (cookie, mut data) = State::read(text)?;
-        let born = self.longest.and_then(|_| data.remove(BORN)?.get().parse().ok());
-        Ok((cookie, data, born.map(Duration::from_secs)))
+    /// The cookie of a new session; made once, where it has no date.
+    fn usual(&self, visited: &Visited) -> Arc<StoredCookie> {
+        let new = || StoredCookie::new(&self.attributes, visited.is_over_https, visited.now());
+        if self.attributes.max_age.is_some() {
+            return Arc::new(new());
+        }
+        let [in_the_clear, over_https] = &self.usual;
+        let usual = if visited.is_over_https { over_https } else { in_the_clear };
+        Arc::clone(usual.get_or_init(|| Arc::new(new().printed())))
+    }
+
+    /// A stored text: its cookie, its values, and when it began. An error where it is no session: no JSON, or
+    /// without its cookie.
+    fn read(&self, text: &str, usual: &Arc<StoredCookie>) -> Result<Read, serde_json::Error> {
+        let mut data: Data = serde_json::from_str(text)?;
+        let cookie = data.remove(COOKIE).ok_or_else(|| serde::de::Error::missing_field(COOKIE))?;
+        let born = self.longest.and_then(|_| data.remove(BORN)?.parse().ok());
+        Ok((StoredCookie::read(&cookie, usual)?, data, born.map(Duration::from_secs)))
     }
 
     /// The id in a cookie's value, if it is one of ours.
@@ -225,12 +263,14 @@ impl Sessions {
         }
     }
 
-    /// By what name the store knows the session. A hash: who reads the store comes into no session.
-    pub(super) fn key(&self, id: &str) -> String {
-        match self.form {
-            Form::Own(_) => URL_SAFE_NO_PAD.encode(digest(&SHA256, id.as_bytes())),
-            Form::Express(_) => id.to_owned(),
-        }
+    /// The store knows a hash: who reads it comes into no session.
+    fn identify(&self, id: &str) -> Id {
+        let own = Arc::from(id);
+        let key = match self.form {
+            Form::Own(_) => URL_SAFE_NO_PAD.encode(digest(&SHA256, id.as_bytes())).into(),
+            Form::Express(_) => Arc::clone(&own),
+        };
+        Id { own, key }
     }
 
     fn time_left(&self, state: &State, now: Duration) -> Duration {
@@ -241,6 +281,9 @@ impl Sessions {
         }
     }
 }
+
+/// What stands in a stored text.
+type Read = (Arc<StoredCookie>, Data, Option<Duration>);
 
 /// As long as browsers keep any cookie: for so long a session without an end of its own is known as its user's.
 const KNOWN: Duration = Duration::from_secs(400 * 86_400);

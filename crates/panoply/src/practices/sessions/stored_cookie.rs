@@ -2,6 +2,7 @@
 //! session lives by it.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::Attributes;
 use super::attributes::{CrossSite, Secure};
+use super::{Attributes, SessionError, json};
 use crate::practices::cookies::SameSite;
 
 /// In the order in which express-session writes it. Each may be anything: other programs wrote it, and Node's
@@ -37,6 +38,9 @@ pub(super) struct StoredCookie {
     path: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     same_site: Option<Value>,
+    /// Its JSON, where that is known.
+    #[serde(skip)]
+    text: Option<Arc<str>>,
 }
 
 impl StoredCookie {
@@ -63,28 +67,59 @@ impl StoredCookie {
             domain: attributes.domain.clone().map(Value::String),
             path: Some(attributes.path.clone().into()),
             same_site,
+            text: None,
         };
-        cookie.touch(now);
+        cookie.expires = cookie.expiry(now);
         cookie
     }
 
+    /// With its JSON beside it, for a cookie that many sessions have.
+    pub(super) fn printed(mut self) -> Self {
+        self.text = json::stringify(&self).ok().map(Arc::from);
+        self
+    }
+
+    /// Reads the JSON of a store; where it is `usual`'s, that is all there is to do.
+    pub(super) fn read(text: &str, usual: &Arc<Self>) -> Result<Arc<Self>, serde_json::Error> {
+        if usual.text.as_deref() == Some(text) {
+            return Ok(Arc::clone(usual));
+        }
+        Ok(Arc::new(serde_json::from_str::<Self>(text)?.loaded()))
+    }
+
+    /// As express-session writes it.
+    pub(super) fn print(&self) -> Result<Arc<str>, SessionError> {
+        match &self.text {
+            Some(text) => Ok(Arc::clone(text)),
+            None => Ok(json::stringify(self)?.into()),
+        }
+    }
+
     /// As express-session completes what it loads.
-    pub(super) fn loaded(mut self) -> Self {
+    fn loaded(mut self) -> Self {
         self.path.get_or_insert("/".into());
         self.http_only.get_or_insert(true.into());
         self
     }
 
     /// Lets the session live as long again as at first.
-    pub(super) fn touch(&mut self, now: Duration) {
-        self.expires = match (&self.original_max_age, self.lifetime()) {
+    pub(super) fn touch(cookie: &mut Arc<Self>, now: Duration) {
+        let expires = cookie.expiry(now);
+        if cookie.expires != expires {
+            let cookie = Arc::make_mut(cookie);
+            (cookie.expires, cookie.text) = (expires, None);
+        }
+    }
+
+    fn expiry(&self, now: Duration) -> Option<Value> {
+        match (&self.original_max_age, self.lifetime()) {
             (_, Some(lifetime)) => {
                 Some(date(now.saturating_add(lifetime)).map_or(Value::Null, |date| iso(date).into()))
             }
             (Some(Value::Bool(false)), None) => Some(false.into()),
             (None, None) => None,
             (_, None) => Some(Value::Null),
-        };
+        }
     }
 
     /// How long from its last touch it lives; `None`: as long as the browser is open.
@@ -287,8 +322,8 @@ mod tests {
             ),
             (r#"{"expires":null}"#, r#"{"httpOnly":true,"path":"/"}"#),
         ] {
-            let mut cookie = cookie(stored);
-            cookie.touch(NOW);
+            let mut cookie = Arc::new(cookie(stored));
+            StoredCookie::touch(&mut cookie, NOW);
             assert_eq!(print(&cookie), touched, "{stored}");
         }
     }

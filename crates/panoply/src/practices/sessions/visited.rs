@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::World;
 
 /// What a request says of its visitor's session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Visited {
     pub(super) world: Arc<World>,
     pub(super) is_over_https: bool,

@@ -7,11 +7,10 @@ use super::{Conflict, SessionError, state};
 use crate::store::{Replaced, Store, StoreError};
 
 /// What is to be done in the store for one session, apart from the request that wants it.
-#[derive(Debug)]
 pub(super) struct Work {
     pub(super) store: Arc<dyn Store>,
     /// The sessions that are over.
-    pub(super) ended: Vec<String>,
+    pub(super) ended: Vec<Arc<str>>,
     pub(super) write: Option<Write>,
     /// Whose session it is, and for how long that is to be known.
     pub(super) owner: Option<(String, Duration)>,
@@ -19,25 +18,24 @@ pub(super) struct Work {
 }
 
 /// One session in the store, by its key there.
-#[derive(Debug)]
 pub(super) struct Write {
-    pub(super) key: String,
+    pub(super) key: Arc<str>,
     pub(super) time: Duration,
     pub(super) how: How,
 }
 
-#[derive(Debug)]
 pub(super) enum How {
     Create { text: String },
-    Replace { was: String, text: String },
+    Replace { was: Arc<str>, text: String },
     Touch,
 }
 
 /// What became of it.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
     /// This stands in the store now.
     Text(String),
+    /// This stands there, and what others wrote at the same time is in it.
+    Merged(String),
     /// Somebody else had ended the session, and so it stays.
     Gone,
     /// There was nothing to write.
@@ -50,13 +48,15 @@ impl Work {
     pub(super) async fn finish(self) -> Result<Written, SessionError> {
         let mut work = Box::pin(self.run());
         let first = std::future::poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-        match (first, tokio::runtime::Handle::try_current()) {
-            (Poll::Ready(written), _) => written,
-            (Poll::Pending, Err(_)) => work.await,
-            (Poll::Pending, Ok(runtime)) => runtime
-                .spawn(work)
-                .await
-                .unwrap_or_else(|error| Err(SessionError::Store(StoreError::Down(error.into())))),
+        if let Poll::Ready(written) = first {
+            return written; // memory's answer; nothing was started for it
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let broke_off = |error: tokio::task::JoinError| StoreError::Down(error.into()).into();
+                runtime.spawn(work).await.unwrap_or_else(|error| Err(broke_off(error)))
+            }
+            Err(_) => work.await,
         }
     }
 
@@ -68,21 +68,22 @@ impl Work {
             }
             Ok(())
         };
+        let is_new = matches!(&write, Some(Write { how: How::Create { .. }, .. }));
+        let owner = owner.zip(write.as_ref().map(|write| Arc::clone(&write.key)));
         let bind = async {
-            match (&owner, &write) {
-                (Some((user, time)), Some(write)) => store.bind(user, &write.key, *time).await,
-                _ => Ok(()),
+            match &owner {
+                Some(((user, time), key)) => store.bind(user, key, *time).await,
+                None => Ok(()),
             }
         };
         let written = async {
-            match &write {
+            match write {
                 Some(write) => write.run(&*store, conflict).await,
                 None => Ok(Written::Nothing),
             }
         };
         // At once, so that it costs one way to the store and back, and all to the end, whichever fails. But only
         // what stands in the store can be somebody's.
-        let is_new = matches!(&write, Some(Write { how: How::Create { .. }, .. }));
         if is_new {
             let (ended, written): (Result<(), StoreError>, _) = tokio::join!(end, written);
             ended?;
@@ -97,19 +98,26 @@ impl Work {
 }
 
 impl Write {
-    async fn run(&self, store: &dyn Store, conflict: Conflict) -> Result<Written, SessionError> {
+    async fn run(self, store: &dyn Store, conflict: Conflict) -> Result<Written, SessionError> {
         let Self { key, time, how } = self;
         match how {
             _ if time.is_zero() => {
-                store.destroy(key).await?;
+                store.destroy(&key).await?;
                 Ok(Written::Gone)
             }
             How::Create { text } => {
-                store.create(key, text, *time).await?;
-                Ok(Written::Text(text.clone()))
+                store.create(&key, &text, time).await?;
+                Ok(Written::Text(text))
             }
-            How::Replace { was, text } => replace(store, self, was, text, conflict).await,
-            How::Touch => match store.touch(key, *time).await? {
+            How::Replace { was, text } => match store.replace(&key, &was, &text, time).await? {
+                Replaced::Done => Ok(Written::Text(text)),
+                Replaced::Gone => Ok(Written::Gone),
+                Replaced::Conflict { found, now } => {
+                    let rival = Rival { found, now };
+                    merge_in(store, (&key, time), was.to_string(), text, rival, conflict).await
+                }
+            },
+            How::Touch => match store.touch(&key, time).await? {
                 true => Ok(Written::Nothing),
                 false => Ok(Written::Gone),
             },
@@ -117,40 +125,47 @@ impl Write {
     }
 }
 
-/// Replaces `was` by `text`, and by both where another request was faster.
-async fn replace(
+/// What another request wrote meanwhile, and what stands there now.
+struct Rival {
+    found: String,
+    now: String,
+}
+
+/// Replaces what stands there by what `text` and all rivals made of `base`.
+async fn merge_in(
     store: &dyn Store,
-    Write { key, time, .. }: &Write,
-    was: &str,
-    text: &str,
+    (key, time): (&str, Duration),
+    mut base: String,
+    mut text: String,
+    mut rival: Rival,
     conflict: Conflict,
 ) -> Result<Written, SessionError> {
-    let (mut base, mut was, mut text) = (was.to_owned(), was.to_owned(), text.to_owned());
     for _ in 0..MOST_RIVALS {
-        let (found, now) = match store.replace(key, &was, &text, *time).await? {
-            Replaced::Done => return Ok(Written::Text(text)),
-            Replaced::Gone => return Ok(Written::Gone),
-            Replaced::Conflict { found, now } => (found, now),
-        };
+        let Rival { found, now } = rival;
         let (merged, disputed) = merge(&base, &text, &found);
         if !disputed.is_empty() {
             tracing::warn!(values = ?disputed, "two requests changed the same values of a session at once");
             if conflict == Conflict::Refuse {
                 if now != found {
-                    store.replace(key, &now, &found, *time).await?; // it was swapped already: back with it
+                    store.replace(key, &now, &found, time).await?; // it was swapped already: back with it
                 }
                 return Err(SessionError::Conflict);
             }
         }
         if merged == now {
-            return Ok(Written::Text(merged));
+            return Ok(Written::Merged(merged));
         }
         // Where the store compares, `found` is what all that comes later was made from. Where it swaps, the next
         // one may have been made from what stood there at first.
         if now == found {
             base = found;
         }
-        (was, text) = (now, merged);
+        text = merged;
+        rival = match store.replace(key, &now, &text, time).await? {
+            Replaced::Done => return Ok(Written::Merged(text)),
+            Replaced::Gone => return Ok(Written::Gone),
+            Replaced::Conflict { found, now } => Rival { found, now },
+        };
     }
     Err(SessionError::Conflict)
 }
@@ -166,7 +181,7 @@ fn merge(base: &str, ours: &str, theirs: &str) -> (String, Vec<String>) {
     // The cookie holds the time of the last request, which two at once never agree on.
     disputed.retain(|name| name != state::COOKIE);
     if let Some(cookie) = ours.get(state::COOKIE) {
-        merged.set(state::COOKIE, cookie.to_owned());
+        merged.set(state::COOKIE, cookie.into());
     }
     (merged.print(), disputed)
 }

@@ -113,6 +113,28 @@ pub(super) fn table(script: &str, rows: impl Iterator<Item = Value>) -> Vec<(Val
     rows.into_iter().zip(said).collect()
 }
 
+/// What `script` says to each row, one line of JSON for a line of JSON: one process for all of them.
+pub(super) fn told(script: &str, rows: impl Iterator<Item = Value>) -> Vec<Value> {
+    let rows: Vec<String> = rows.map(|row| format!("{row}\n")).collect();
+    let mut child = node()
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("node did not start: {error}\n{INSTALL}"));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let asked = rows.concat();
+    // Beside reading: neither waits for the other when the pipes are full.
+    let asking = std::thread::spawn(move || stdin.write_all(asked.as_bytes()));
+    let output = child.wait_with_output().expect("it was started");
+    asking.join().expect("writing does not panic").expect("node reads all of it");
+    assert!(output.status.success(), "{script} failed; its own words are above");
+    let said = String::from_utf8(output.stdout).expect("node prints UTF-8");
+    let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    assert_eq!(said.len(), rows.len(), "an answer for each row");
+    said
+}
+
 fn node() -> Command {
     let folder = folder();
     assert!(folder.join("node_modules").is_dir(), "tests/node/node_modules is missing\n{INSTALL}");

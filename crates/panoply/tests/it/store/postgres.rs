@@ -6,7 +6,7 @@ use panoply::Clock;
 use panoply::store::{Postgres, Replaced, Store, StoreError, conformance};
 
 use super::postgres_server::{PostgresServer, postgres_program};
-use super::server::mute;
+use super::server::{Certificate, Scratch, mute};
 use super::{LONG, sleep};
 
 async fn migrated(server: &PostgresServer) -> Postgres {
@@ -150,6 +150,28 @@ async fn a_table_emptied_between_load_and_save_brings_nothing_back_and_one_that_
     server.psql("drop table session cascade");
     let error = store.load("id").await.unwrap_err();
     assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_when_its_authority_is() {
+    let (scratch, certificate) = (Scratch::new(), Certificate::new());
+    let server = PostgresServer::start_with_tls(&certificate);
+    let (right, _) = certificate.write(scratch.path());
+    let url = |mode, roots: &str| format!("{}?sslmode={mode}&sslrootcert={roots}", server.url());
+    for mode in ["require", "verify-full"] {
+        let store = Postgres::connect(&url(mode, &right)).unwrap();
+        store.migrate().await.unwrap();
+        store.create("id", "1", LONG).await.unwrap();
+        assert_eq!(store.load("id").await.unwrap().as_deref(), Some("1"));
+        let ours = "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) \
+                    where pid <> pg_backend_pid() and backend_type = 'client backend'";
+        assert_eq!(server.psql(ours), "t", "{mode}");
+    }
+    for (host, roots) in [("127.0.0.1", "system"), ("localhost", right.as_str())] {
+        let store = Postgres::connect(&url("require", roots).replace("127.0.0.1", host)).unwrap();
+        let error = store.load("id").await.unwrap_err();
+        assert!(matches!(error, StoreError::Down(_)), "{host} by {roots}: {error:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::server::{Process, Scratch, die_with_parent, free_port, installed, until};
+use super::server::{Certificate, Process, Scratch, die_with_parent, free_port, installed, until};
 
 pub(crate) struct PostgresServer {
     port: u16,
@@ -24,6 +24,21 @@ impl PostgresServer {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        server.restart();
+        server
+    }
+
+    /// The same, where TLS is offered.
+    pub(crate) fn start_with_tls(certificate: &Certificate) -> Self {
+        let mut server = Self::start();
+        let (chain, key) = certificate.write(server.folder.path());
+        if root() {
+            let given = Command::new("chown").arg("postgres:postgres").args([&chain, &key]).status().unwrap();
+            assert!(given.success());
+        }
+        let settings = format!("ssl = on\nssl_cert_file = '{chain}'\nssl_key_file = '{key}'\n");
+        fs::write(server.data().join("postgresql.auto.conf"), settings).unwrap();
+        server.kill();
         server.restart();
         server
     }

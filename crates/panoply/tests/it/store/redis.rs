@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use panoply::store::{Redis, Replaced, Store, StoreError, conformance};
 
-use super::server::{RedisCluster, RedisServer, mute};
+use super::server::{Certificate, RedisCluster, RedisServer, mute};
 use super::{LONG, sleep};
 
 fn connect(server: &RedisServer) -> Redis {
@@ -32,6 +32,37 @@ async fn a_cluster_keeps_every_promise_and_shares_the_keys() {
     }
     assert_eq!(store.destroy_all("ann", Some("id-7")).await.unwrap(), 299);
     assert_eq!(store.load("id-7").await.unwrap().as_deref(), Some("{}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_lost_a_node_is_told_in_time_and_found_again() {
+    let mut cluster = RedisCluster::start();
+    let urls = cluster.urls();
+    let store = Redis::cluster(urls.iter().map(String::as_str)).unwrap();
+    let ids: Vec<String> = (0..12).map(|n| format!("id-{n}")).collect();
+    for id in &ids {
+        store.create(id, "1", LONG).await.unwrap();
+    }
+    cluster.nodes()[0].kill();
+    let mut failed = 0;
+    for id in &ids {
+        let start = Instant::now();
+        match store.load(id).await {
+            Ok(found) => assert_eq!(found.as_deref(), Some("1")),
+            Err(StoreError::Down(_) | StoreError::Slow(_)) => failed += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+        assert!(start.elapsed() < Duration::from_millis(1_600), "{:?}", start.elapsed());
+    }
+    assert!(failed > 0);
+    cluster.nodes()[0].restart();
+    let back = Instant::now();
+    for id in &ids {
+        while store.create(id, "2", LONG).await.is_err() {
+            assert!(back.elapsed() < Duration::from_secs(10), "{id}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -153,6 +184,22 @@ async fn a_server_flushed_between_load_and_save_brings_nothing_back() {
     server.answers("FLUSHALL");
     assert_eq!(store.replace("id", "1", "2", LONG).await.unwrap(), Replaced::Gone);
     assert_eq!(store.load("id").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_when_its_authority_is() {
+    let certificate = Certificate::new();
+    let server = RedisServer::start_with_tls(&certificate);
+    let url = server.url().replace("redis:", "rediss:");
+    let store = Redis::connect(&url).unwrap().authority(certificate.pem().as_bytes()).unwrap();
+    store.create("id", "1", LONG).await.unwrap();
+    assert_eq!(store.load("id").await.unwrap().as_deref(), Some("1"));
+    let other = Certificate::new().pem();
+    for store in [Redis::connect(&url), Redis::connect(&url).unwrap().authority(other.as_bytes())] {
+        let error = store.unwrap().load("id").await.unwrap_err();
+        assert!(matches!(error, StoreError::Down(_)), "{error:?}");
+    }
+    assert!(Redis::connect(&url).unwrap().authority(b"no PEM").is_err());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -83,12 +84,28 @@ impl RedisServer {
     }
 
     pub(crate) fn restart(&mut self) {
+        self.spawn();
+        until("Redis answers", || self.answers("PING") == "PONG");
+    }
+
+    fn spawn(&mut self) {
         let server = installed("redis-server", "redis-server");
         let mut command = die_with_parent();
         command.arg(server).args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
         command.args(["--dir", self.folder.path().to_str().unwrap(), "--enable-debug-command", "yes"]);
         self.process = Some(Process::start(command.args(&self.arguments)));
-        until("Redis answers", || self.answers("PING") == "PONG");
+    }
+
+    /// By TLS alone.
+    pub(crate) fn start_with_tls(certificate: &Certificate) -> Self {
+        let mut server = Self::stopped();
+        let (chain, key) = certificate.write(server.folder.path());
+        server.arguments = vec!["--port".into(), "0".into(), "--tls-port".into(), server.port.to_string()];
+        server.arguments.extend(["--tls-cert-file".into(), chain, "--tls-key-file".into(), key]);
+        server.arguments.extend(["--tls-auth-clients".into(), "no".into()]);
+        server.spawn();
+        until("Redis listens", || TcpStream::connect(("127.0.0.1", server.port)).is_ok());
+        server
     }
 
     pub(crate) fn kill(&mut self) {
@@ -115,6 +132,30 @@ impl RedisServer {
     }
 }
 
+/// One for 127.0.0.1, signed by itself.
+pub(crate) struct Certificate(rcgen::CertifiedKey<rcgen::KeyPair>);
+
+impl Certificate {
+    pub(crate) fn new() -> Self {
+        Self(rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.cert.pem()
+    }
+
+    /// The files of the chain and of the key.
+    pub(crate) fn write(&self, folder: &Path) -> (String, String) {
+        let file = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        (file("chain.pem", self.pem()), file("key.pem", self.0.signing_key.serialize_pem()))
+    }
+}
+
 /// Three masters that share the keys.
 pub(crate) struct RedisCluster(Vec<RedisServer>);
 
@@ -122,8 +163,6 @@ impl RedisCluster {
     pub(crate) fn start() -> Self {
         let node = |_| RedisServer::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
         let mut nodes: Vec<RedisServer> = (0..3).map(node).collect();
-        // The port of the cluster's bus is 10,000 above, and has to be one.
-        nodes.iter_mut().filter(|node| node.port > 55_000).for_each(|node| node.port -= 20_000);
         nodes.iter_mut().for_each(RedisServer::restart);
         let mut cli = Command::new(installed("redis-cli", "redis-server"));
         cli.args(["--cluster", "create"]).args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
@@ -137,6 +176,10 @@ impl RedisCluster {
 
     pub(crate) fn urls(&self) -> Vec<String> {
         self.0.iter().map(RedisServer::url).collect()
+    }
+
+    pub(crate) fn nodes(&mut self) -> &mut [RedisServer] {
+        &mut self.0
     }
 
     /// How many keys each of the nodes has.
@@ -158,8 +201,16 @@ pub(crate) fn installed(program: &str, package: &str) -> PathBuf {
     )
 }
 
+/// One that no other test gets, below those that the system gives to outgoing connections; the one 10,000 above is
+/// free as well, for the bus of a cluster.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let free = |port: usize| TcpListener::bind(("127.0.0.1", u16::try_from(port).unwrap())).is_ok();
+    let first = std::process::id() as usize * 64;
+    let mut ports =
+        std::iter::repeat_with(|| 11_000 + (first + NUMBER.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    let port = ports.find(|&port| free(port) && free(port + 10_000)).unwrap();
+    u16::try_from(port).unwrap()
 }
 
 /// A port of 127.0.0.1 where somebody listens who never says a word.
