@@ -243,3 +243,8 @@ mod tests {
         }
     }
 }
+        #[test]
+        fn a_number_is_read_as_it_was_written(number in any::<f64>().prop_filter("is null", |number| number.is_finite())) {
+            prop_assert_eq!(serde_json::from_str::<f64>(stringify(&number).unwrap().get()).unwrap(), number);
+        }
+
