@@ -62,6 +62,18 @@ impl Formatter for JavaScript {
         exact(value)?;
         write!(writer, "{value}")
     }
+
+    /// What an app has as text already, but for its white space.
+    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        let (mut is_string, mut is_escaped) = (false, false);
+        let is_said = |byte: &u8| {
+            let is_blank = !is_string && byte.is_ascii_whitespace();
+            is_string ^= *byte == b'"' && !is_escaped;
+            is_escaped = *byte == b'\\' && !is_escaped;
+            !is_blank
+        };
+        writer.write_all(&text.bytes().filter(is_said).collect::<Vec<u8>>())
+    }
 }
 
 /// JavaScript would round a larger number as it reads it.
@@ -231,6 +243,21 @@ mod tests {
             (json!(["1", {"1": {}}]), r#"["1",{"1":{}}]"#),
         ] {
             assert_eq!(stringify(&value).unwrap().get(), written);
+        }
+    }
+
+    #[test]
+    fn text_that_is_json_already_is_taken_without_its_white_space() {
+        for (text, written) in [
+            (
+                r#"[ { "10" : 1, "9" : 2 } , { "a" : " \" b \\ " , "1":"\\"} ]"#,
+                r#"[{"9":2,"10":1},{"1":"\\","a":" \" b \\ "}]"#,
+            ),
+            ("\t1.50\n", "1.50"),
+            (r#"" a ""#, r#"" a ""#),
+        ] {
+            let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
+            assert_eq!(stringify(&raw).unwrap().get(), written);
         }
     }
 
