@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
-use serde::ser::Serializer;
 use serde_json::value::RawValue;
 
 use super::{SessionError, json};
@@ -12,13 +11,17 @@ use super::{SessionError, json};
 /// A value that nobody here touches stays the text that it was: no number changes its form and no key its
 /// place, whoever wrote it.
 #[derive(Clone, Default)]
-pub(super) struct Data(Vec<(String, Box<RawValue>)>);
+pub(super) struct Data(Vec<(Name, Box<RawValue>)>);
+
+/// UTF-8, but that JavaScript lets half a character stand alone: in its place are the three bytes that it would
+/// take (WTF-8).
+type Name = Vec<u8>;
 
 impl Data {
     /// In JavaScript's order, each name once. Not by `set`, whose search would take ages for thousands of names.
-    fn of(mut members: Vec<(String, Box<RawValue>)>) -> Self {
-        let mut places: HashMap<String, usize> = HashMap::with_capacity(members.len());
-        let mut once: Vec<(String, Box<RawValue>)> = Vec::with_capacity(members.len());
+    fn of(mut members: Vec<(Name, Box<RawValue>)>) -> Self {
+        let mut places: HashMap<Name, usize> = HashMap::with_capacity(members.len());
+        let mut once: Vec<(Name, Box<RawValue>)> = Vec::with_capacity(members.len());
         for (name, value) in members.drain(..) {
             match places.get(&name).and_then(|place| once.get_mut(*place)) {
                 Some(first) => first.1 = value,
@@ -28,25 +31,26 @@ impl Data {
                 }
             }
         }
-        once.sort_by_key(|(name, _)| json::index(name).map_or(u64::MAX, u64::from));
+        once.sort_by_key(|(name, _)| index(name).map_or(u64::MAX, u64::from));
         Self(once)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+    pub(super) fn get(&self, key: impl AsRef<[u8]>) -> Option<&RawValue> {
+        self.members().find(|(name, _)| *name == key.as_ref()).map(|(_, value)| value)
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         Ok(self.get(key).map(|value| serde_json::from_str(value.get())).transpose()?)
     }
 
-    pub(super) fn set(&mut self, key: &str, value: Box<RawValue>) {
+    pub(super) fn set(&mut self, key: impl AsRef<[u8]>, value: Box<RawValue>) {
+        let key = key.as_ref();
         match self.0.iter_mut().find(|(name, _)| name == key) {
             Some((_, old)) => *old = value,
             None => {
-                let place = match json::index(key) {
-                    Some(index) => {
-                        self.0.partition_point(|(name, _)| json::index(name).is_some_and(|n| n < index))
+                let place = match index(key) {
+                    Some(number) => {
+                        self.0.partition_point(|(name, _)| index(name).is_some_and(|n| n < number))
                     }
                     None => self.0.len(),
                 };
@@ -55,8 +59,8 @@ impl Data {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<Box<RawValue>> {
-        let place = self.0.iter().position(|(name, _)| name == key)?;
+    pub(super) fn remove(&mut self, key: impl AsRef<[u8]>) -> Option<Box<RawValue>> {
+        let place = self.0.iter().position(|(name, _)| name == key.as_ref())?;
         Some(self.0.remove(place).1)
     }
 
@@ -64,15 +68,15 @@ impl Data {
         self.0.is_empty()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+    fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.members().map(|(name, _)| name)
     }
 
     /// The bytes that names and values would take with `value` under `key`.
     pub(super) fn size_with(&self, key: &str, value: &RawValue) -> usize {
-        let others = self.members().filter(|(name, _)| *name != key);
+        let others = self.members().filter(|(name, _)| *name != key.as_bytes());
         others
-            .chain([(key, value)])
+            .chain([(key.as_bytes(), value)])
             .map(|(name, value)| name.len() + value.get().len() + r#""":,"#.len())
             .sum()
     }
@@ -83,13 +87,14 @@ impl Data {
 
     /// With more members, before all but the names that JavaScript puts first.
     pub(super) fn print_with<'d>(&'d self, beside: impl Iterator<Item = (&'d str, &'d RawValue)>) -> String {
-        let indices = self.0.partition_point(|(name, _)| json::index(name).is_some());
+        let indices = self.0.partition_point(|(name, _)| index(name).is_some());
         let ahead = self.members().take(indices);
+        let beside = beside.map(|(name, value)| (name.as_bytes(), value));
         print(ahead.chain(beside).chain(self.members().skip(indices)))
     }
 
-    fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), &**value))
+    fn members(&self) -> impl Iterator<Item = (&[u8], &RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_slice(), &**value))
     }
 
     /// What `self` made of `base`, made of `theirs` as well. Also the names whose values both had changed, each
@@ -104,7 +109,7 @@ impl Data {
                 continue;
             }
             if found != was {
-                disputed.push(name.to_owned());
+                disputed.push(String::from_utf8_lossy(name).into_owned());
             }
             match self.get(name) {
                 Some(value) => merged.set(name, value.to_owned()),
@@ -115,7 +120,11 @@ impl Data {
     }
 }
 
-fn text<'d>(data: &'d Data, name: &str) -> Option<&'d str> {
+fn index(name: &[u8]) -> Option<u32> {
+    json::index(str::from_utf8(name).ok()?)
+}
+
+fn text<'d>(data: &'d Data, name: &[u8]) -> Option<&'d str> {
     data.get(name).map(RawValue::get)
 }
 
@@ -129,15 +138,43 @@ impl PartialEq for Data {
 /// Shows the names alone: a value may be a secret.
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.keys()).finish()
+        f.debug_set().entries(self.keys().map(String::from_utf8_lossy)).finish()
     }
 }
 
-fn print<'d>(members: impl Iterator<Item = (&'d str, &'d RawValue)>) -> String {
+fn print<'d>(members: impl Iterator<Item = (&'d [u8], &'d RawValue)>) -> String {
     let mut text = Vec::with_capacity(256);
-    // Names are strings and values are JSON already: nothing here can fail.
-    let _ = serde_json::Serializer::new(&mut text).collect_map(members);
+    text.push(b'{');
+    for (n, (name, value)) in members.enumerate() {
+        if n > 0 {
+            text.push(b',');
+        }
+        print_name(&mut text, name);
+        text.push(b':');
+        text.extend_from_slice(value.get().as_bytes());
+    }
+    text.push(b'}');
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// With its quotes, and half a character as JavaScript writes it: `\ud83d`.
+fn print_name(text: &mut Vec<u8>, name: &[u8]) {
+    let is_half = |bytes: &[u8]| matches!(bytes, [0xED, second, _] if *second >= 0xA0);
+    let mut rest = name;
+    text.push(b'"');
+    loop {
+        let half = rest.windows(3).position(is_half).unwrap_or(rest.len());
+        let (whole, from) = rest.split_at(half);
+        let quote = text.len();
+        let _ = serde_json::to_writer(&mut *text, &String::from_utf8_lossy(whole)); // to memory: nothing can fail
+        text.pop();
+        text.remove(quote);
+        let Some((bytes, behind)) = from.split_first_chunk::<3>() else { break };
+        let unit = bytes.iter().fold(0_u16, |unit, byte| unit << 6 | u16::from(byte & 0x3F));
+        text.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        rest = behind;
+    }
+    text.push(b'"');
 }
 
 /// A name that stands twice counts once, with the last value, at the first place: so JavaScript reads it.
@@ -154,14 +191,37 @@ impl<'de> Deserialize<'de> for Data {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Data, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = object.next_entry()? {
-                    members.push(member);
+                while let Some(Key(name)) = object.next_key()? {
+                    members.push((name, object.next_value()?));
                 }
                 Ok(Data::of(members))
             }
         }
 
         deserializer.deserialize_map(Object)
+    }
+}
+
+/// As bytes, which serde_json gives out where a text would be an error.
+struct Key(Name);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Key, E> {
+                Ok(Key(name.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 
@@ -181,6 +241,7 @@ mod tests {
             r#"{}"#,
             r#"{"a":1e+21,"b":1.50,"c":{"z":1, "a":2},"d":"\ud800 é","e":12345678901234567890}"#,
             r#"{"2":0,"10":0,"b":0,"a":0}"#,
+            r#"{"\ud800":1,"\udc00a\"é\ud83d😀\udfff\ud83d":2,"\u0001":3,"":4}"#,
         ] {
             assert_eq!(data(text).print(), text);
         }
