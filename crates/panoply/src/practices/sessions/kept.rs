@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::state::State;
+use super::state::{BORN, COOKIE, State};
 use super::visited::Visited;
 use super::{CookieSession, NotSaved, Session, SessionError, Sessions, Ticket};
 use crate::{Practice, Rejection, Scheme, Visit, World, cookie_header};
@@ -134,6 +134,18 @@ impl Kept {
         match self {
             Self::InStore(sessions) => &sessions.user_key,
             Self::InCookie(session) => session.user(),
+    /// An error where the package that shares the session has something of its own under `name`, or this.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), SessionError> {
+        let reserved = match self {
+            Self::InStore(_) => EXPRESS_SESSION,
+            Self::InCookie(_) => COOKIE_SESSION,
+        };
+        match name == BORN || EVERY_OBJECT.contains(&name) || reserved.contains(&name) {
+            true => Err(SessionError::Reserved(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+
         }
     }
 
@@ -194,6 +206,28 @@ fn remove_rivals(headers: &mut HeaderMap, lines: &[HeaderValue]) {
     let others: Vec<_> = headers.get_all(SET_COOKIE).iter().filter(|line| !is_rival(line)).cloned().collect();
     headers.remove(SET_COOKIE);
     for line in others {
+
+/// Both packages drop, as they load a session, what their own objects have a property of: first those that every
+/// object of JavaScript has.
+const EVERY_OBJECT: [&str; 12] = [
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+    "__proto__",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+];
+
+const EXPRESS_SESSION: &[&str] =
+    &[COOKIE, "id", "req", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate"];
+
+const COOKIE_SESSION: &[&str] = &["isNew", "isChanged", "isPopulated", "_ctx"];
         headers.append(SET_COOKIE, line);
     }
 }
