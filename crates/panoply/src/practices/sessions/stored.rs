@@ -170,7 +170,7 @@ impl Sessions {
         };
         match self.write(session, plan).await {
             Err(error) if plan.touch => {
-                tracing::warn!(%error, "a session was not touched, and is over sooner")
+                tracing::warn!(%error, "a session was not touched, and is over sooner");
             }
             written => written?,
         }
