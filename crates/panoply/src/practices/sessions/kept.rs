@@ -34,17 +34,14 @@ impl Kept {
             return None;
         }
         let is_over_https = visit.scheme == Scheme::Https;
-        let find = |name: &str| cookie_header::find(&request.headers, name).map(Cow::into_owned);
-        let (name, is_signed_aside) = match &**kept {
-            Self::InStore(sessions) => (sessions.name_for(is_over_https), false),
-            Self::InCookie(session) => (session.name_for(is_over_https), session.is_express()),
+        let (presented, signature) = match &**kept {
+            Self::InStore(sessions) => {
+                let name = sessions.name_for(is_over_https);
+                (cookie_header::find(&request.headers, &name).map(Cow::into_owned), None)
+            }
+            Self::InCookie(session) => session.presented(&request.headers, is_over_https),
         };
-        let visited = Visited {
-            world: Arc::clone(world),
-            is_over_https,
-            presented: find(&name),
-            signature: if is_signed_aside { find(&format!("{name}.sig")) } else { None },
-        };
+        let visited = Visited { world: Arc::clone(world), is_over_https, presented, signature };
         Some(Ticket::new(Arc::clone(kept), visited))
     }
 
@@ -134,6 +131,9 @@ impl Kept {
         match self {
             Self::InStore(sessions) => &sessions.user_key,
             Self::InCookie(session) => session.user(),
+        }
+    }
+
     /// An error where the package that shares the session has something of its own under `name`, or this.
     pub(super) fn check_name(&self, name: &str) -> Result<(), SessionError> {
         let reserved = match self {
@@ -143,9 +143,6 @@ impl Kept {
         match name == BORN || EVERY_OBJECT.contains(&name) || reserved.contains(&name) {
             true => Err(SessionError::Reserved(name.to_owned())),
             false => Ok(()),
-        }
-    }
-
         }
     }
 
@@ -206,6 +203,9 @@ fn remove_rivals(headers: &mut HeaderMap, lines: &[HeaderValue]) {
     let others: Vec<_> = headers.get_all(SET_COOKIE).iter().filter(|line| !is_rival(line)).cloned().collect();
     headers.remove(SET_COOKIE);
     for line in others {
+        headers.append(SET_COOKIE, line);
+    }
+}
 
 /// Both packages drop, as they load a session, what their own objects have a property of: first those that every
 /// object of JavaScript has.
@@ -228,6 +228,3 @@ const EXPRESS_SESSION: &[&str] =
     &[COOKIE, "id", "req", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate"];
 
 const COOKIE_SESSION: &[&str] = &["isNew", "isChanged", "isPopulated", "_ctx"];
-        headers.append(SET_COOKIE, line);
-    }
-}
