@@ -13,6 +13,7 @@ mod client;
 mod cookies;
 mod gateway;
 mod input;
+mod migration;
 mod node;
 mod proxy;
 mod recorder;

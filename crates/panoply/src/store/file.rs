@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use self::tables::{Tables, read};
 use self::writer::Writer;
-use super::{Answer, LONGEST, Replaced, Store, StoreError};
+use super::{Answer, LONGEST, Replaced, Store};
 use crate::{Clock, SettingError, Size};
 
 /// Sessions in a file, for one process whose restart must not log people out.
@@ -69,11 +69,6 @@ impl File {
         self
     }
 
-    fn read(&self, id: &str) -> Result<Option<String>, StoreError> {
-        let now = millis(self.clock.unix_time());
-        self.writer.with(|database| read(database, id, now))
-    }
-
     fn write<'a, T: Send + 'static>(
         &'a self,
         change: impl FnOnce(&mut Tables<'_>, u64) -> Result<T, redb::Error> + Send + 'static,
@@ -84,7 +79,10 @@ impl File {
 
 impl Store for File {
     fn load<'a>(&'a self, id: &'a str) -> Answer<'a, Option<String>> {
-        Box::pin(async move { self.read(id) })
+        Box::pin(async move {
+            let now = millis(self.clock.unix_time());
+            self.writer.read(|database| read(database, id, now)).await
+        })
     }
 
     fn create<'a>(&'a self, id: &'a str, text: &'a str, time: Duration) -> Answer<'a, ()> {

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "real servers live by the machine's clock")]
 
 mod file;
+mod model;
 mod node;
 mod postgres;
 mod postgres_server;

@@ -11,11 +11,15 @@ use super::{SessionError, json};
 /// A value that nobody here touches stays the text that it was: no number changes its form and no key its
 /// place, whoever wrote it.
 #[derive(Clone, Default, PartialEq)]
-pub(super) struct Data(Vec<(String, Box<str>)>);
+pub(super) struct Data(Vec<(Name, Box<str>)>);
+
+/// UTF-8, but that JavaScript lets half a character stand alone: in its place are the three bytes that it would
+/// take (WTF-8).
+type Name = Vec<u8>;
 
 impl Data {
     /// In JavaScript's order, each name once.
-    fn of(members: Vec<(String, Box<str>)>) -> Self {
+    fn of(members: Vec<(Name, Box<str>)>) -> Self {
         if members.len() <= FEW {
             let mut data = Self(Vec::with_capacity(members.len()));
             for (name, value) in members {
@@ -24,8 +28,8 @@ impl Data {
             return data;
         }
         // A search for each would take ages for thousands of names.
-        let mut places: HashMap<String, usize> = HashMap::with_capacity(members.len());
-        let mut once: Vec<(String, Box<str>)> = Vec::with_capacity(members.len());
+        let mut places: HashMap<Name, usize> = HashMap::with_capacity(members.len());
+        let mut once: Vec<(Name, Box<str>)> = Vec::with_capacity(members.len());
         for (name, value) in members {
             match places.get(&name).and_then(|place| once.get_mut(*place)) {
                 Some(first) => first.1 = value,
@@ -35,30 +39,30 @@ impl Data {
                 }
             }
         }
-        once.sort_by_key(|(name, _)| json::index(name).map_or(u64::MAX, u64::from));
+        once.sort_by_key(|(name, _)| index(name).map_or(u64::MAX, u64::from));
         Self(once)
     }
 
     /// The JSON under `key`.
-    pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+    pub(super) fn get(&self, key: impl AsRef<[u8]>) -> Option<&str> {
+        self.members().find(|(name, _)| *name == key.as_ref()).map(|(_, value)| value)
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         Ok(self.get(key).map(serde_json::from_str).transpose()?)
     }
 
-    pub(super) fn set(&mut self, key: &str, value: Box<str>) {
-        self.place(key.to_owned(), value);
+    pub(super) fn set(&mut self, key: impl AsRef<[u8]>, value: Box<str>) {
+        self.place(key.as_ref().to_owned(), value);
     }
 
-    fn place(&mut self, key: String, value: Box<str>) {
+    fn place(&mut self, key: Name, value: Box<str>) {
         match self.0.iter_mut().find(|(name, _)| *name == key) {
             Some((_, old)) => *old = value,
             None => {
-                let place = match json::index(&key) {
-                    Some(index) => {
-                        self.0.partition_point(|(name, _)| json::index(name).is_some_and(|n| n < index))
+                let place = match index(&key) {
+                    Some(number) => {
+                        self.0.partition_point(|(name, _)| index(name).is_some_and(|n| n < number))
                     }
                     None => self.0.len(),
                 };
@@ -67,8 +71,8 @@ impl Data {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<Box<str>> {
-        let place = self.0.iter().position(|(name, _)| name == key)?;
+    pub(super) fn remove(&mut self, key: impl AsRef<[u8]>) -> Option<Box<str>> {
+        let place = self.0.iter().position(|(name, _)| name == key.as_ref())?;
         Some(self.0.remove(place).1)
     }
 
@@ -76,14 +80,17 @@ impl Data {
         self.0.is_empty()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+    fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.members().map(|(name, _)| name)
     }
 
     /// The bytes that names and values would take with `value` under `key`.
     pub(super) fn size_with(&self, key: &str, value: &str) -> usize {
-        let others = self.members().filter(|(name, _)| *name != key);
-        others.chain([(key, value)]).map(|(name, value)| name.len() + value.len() + r#""":,"#.len()).sum()
+        let others = self.members().filter(|(name, _)| *name != key.as_bytes());
+        others
+            .chain([(key.as_bytes(), value)])
+            .map(|(name, value)| name.len() + value.len() + r#""":,"#.len())
+            .sum()
     }
 
     pub(super) fn print(&self) -> String {
@@ -92,13 +99,14 @@ impl Data {
 
     /// With more members, before all but the names that JavaScript puts first.
     pub(super) fn print_with<'d>(&'d self, beside: impl Iterator<Item = (&'d str, &'d str)>) -> String {
-        let indices = self.0.partition_point(|(name, _)| json::index(name).is_some());
+        let indices = self.0.partition_point(|(name, _)| index(name).is_some());
         let ahead = self.members().take(indices);
+        let beside = beside.map(|(name, value)| (name.as_bytes(), value));
         print(ahead.chain(beside).chain(self.members().skip(indices)))
     }
 
-    fn members(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), &**value))
+    fn members(&self) -> impl Iterator<Item = (&[u8], &str)> {
+        self.0.iter().map(|(name, value)| (name.as_slice(), &**value))
     }
 
     /// What `self` made of `base`, made of `theirs` as well. Also the names whose values both had changed, each
@@ -113,7 +121,7 @@ impl Data {
                 continue;
             }
             if found != was {
-                disputed.push(name.to_owned());
+                disputed.push(String::from_utf8_lossy(name).into_owned());
             }
             match self.get(name) {
                 Some(value) => merged.set(name, value.into()),
@@ -124,27 +132,50 @@ impl Data {
     }
 }
 
+fn index(name: &[u8]) -> Option<u32> {
+    json::index(str::from_utf8(name).ok()?)
+}
+
 /// Shows the names alone: a value may be a secret.
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.keys()).finish()
+        f.debug_set().entries(self.keys().map(String::from_utf8_lossy)).finish()
     }
 }
 
-fn print<'d>(members: impl Iterator<Item = (&'d str, &'d str)>) -> String {
+fn print<'d>(members: impl Iterator<Item = (&'d [u8], &'d str)>) -> String {
     let mut text = Vec::with_capacity(256);
     text.push(b'{');
-    for (name, value) in members {
-        if text.len() > 1 {
+    for (n, (name, value)) in members.enumerate() {
+        if n > 0 {
             text.push(b',');
         }
-        // Into memory, where a string can always be written.
-        let _ = serde_json::to_writer(&mut text, name);
+        print_name(&mut text, name);
         text.push(b':');
         text.extend_from_slice(value.as_bytes());
     }
     text.push(b'}');
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// With its quotes, and half a character as JavaScript writes it: `\ud83d`.
+fn print_name(text: &mut Vec<u8>, name: &[u8]) {
+    let is_half = |bytes: &[u8]| matches!(bytes, [0xED, second, _] if *second >= 0xA0);
+    let mut rest = name;
+    text.push(b'"');
+    loop {
+        let half = rest.windows(3).position(is_half).unwrap_or(rest.len());
+        let (whole, from) = rest.split_at(half);
+        let quote = text.len();
+        let _ = serde_json::to_writer(&mut *text, &String::from_utf8_lossy(whole)); // to memory: nothing can fail
+        text.pop();
+        text.remove(quote);
+        let Some((bytes, behind)) = from.split_first_chunk::<3>() else { break };
+        let unit = bytes.iter().fold(0_u16, |unit, byte| unit << 6 | u16::from(byte & 0x3F));
+        text.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        rest = behind;
+    }
+    text.push(b'"');
 }
 
 /// A name that stands twice counts once, with the last value, at the first place: so JavaScript reads it.
@@ -161,8 +192,8 @@ impl<'de> Deserialize<'de> for Data {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Data, A::Error> {
                 let mut members = Vec::new();
-                while let Some((name, value)) = object.next_entry::<String, Box<RawValue>>()? {
-                    members.push((name, value.into()));
+                while let Some(Key(name)) = object.next_key()? {
+                    members.push((name, object.next_value::<Box<RawValue>>()?.into()));
                 }
                 Ok(Data::of(members))
             }
@@ -174,6 +205,29 @@ impl<'de> Deserialize<'de> for Data {
 
 /// As many as are found as fast without an index.
 const FEW: usize = 32;
+
+/// As bytes, which serde_json gives out where a text would be an error.
+struct Key(Name);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Key, E> {
+                Ok(Key(name.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -191,6 +245,7 @@ mod tests {
             r#"{}"#,
             r#"{"a":1e+21,"b":1.50,"c":{"z":1, "a":2},"d":"\ud800 é","e":12345678901234567890}"#,
             r#"{"2":0,"10":0,"b":0,"a":0}"#,
+            r#"{"\ud800":1,"\udc00a\"é\ud83d😀\udfff\ud83d":2,"\u0001":3,"":4}"#,
         ] {
             assert_eq!(data(text).print(), text);
         }

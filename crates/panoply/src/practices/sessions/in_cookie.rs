@@ -1,12 +1,13 @@
 mod form;
 mod line;
+mod reader;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use self::form::Form;
 use self::line::Line;
@@ -14,7 +15,7 @@ use super::data::Data;
 use super::state::{BORN, Place, State};
 use super::{Attributes, Secure, Session, SessionError, Visited, cookie_name, prefixed};
 use crate::keys::{Context, Encoding, Hash, Keygrip};
-use crate::{Keys, SettingError};
+use crate::{Keys, SettingError, cookie_header};
 
 /// Sessions that are kept in the visitor's cookie and nowhere else: no store, 4,093 bytes, and no way to end a
 /// session but in its own browser.
@@ -161,7 +162,21 @@ impl CookieSession {
         &self.attributes.path
     }
 
-    pub(super) fn is_express(&self) -> bool {
+    /// What the visitor presents: the cookie, and the one that signs it.
+    pub(super) fn presented(
+        &self,
+        headers: &HeaderMap,
+        is_over_https: bool,
+    ) -> (Option<String>, Option<String>) {
+        let name = self.name_for(is_over_https);
+        if self.is_express() {
+            (reader::find(headers, &name), reader::find(headers, &format!("{name}.sig")))
+        } else {
+            (cookie_header::find(headers, &name).map(Cow::into_owned), None)
+        }
+    }
+
+    fn is_express(&self) -> bool {
         matches!(self.form, Form::Express(_))
     }
 
@@ -171,8 +186,8 @@ impl CookieSession {
         let name = self.name_for(visited.is_over_https);
         let signature = visited.signature.as_deref();
         let Some(opened) = self.form.open(&self.context(&name), value, signature) else {
-            let is_forged = self.is_express() && signature.is_some();
-            return State { has_bad_signature: is_forged, ..new() };
+            let has_bad_signature = self.form.has_bad_signature(&name, value, signature);
+            return State { has_bad_signature, ..new() };
         };
         let Ok(mut data) = serde_json::from_str::<Data>(&opened.json) else {
             tracing::warn!("a session in a cookie cannot be read, and is taken for none");
@@ -201,10 +216,14 @@ impl CookieSession {
         let now = visited.now();
         let is_secure =
             visited.is_over_https && (self.is_express() || self.attributes.secure != Secure::Unsaid);
-        if !visited.is_over_https && self.attributes.secure == Secure::Always {
-            return Ok(Vec::new()); // browsers would not take it
-        }
         let line = Line { name: &name, attributes: &self.attributes, is_secure, now };
+        let without_signature = || {
+            let bad = state.has_bad_signature.then(|| line.bad_signature());
+            Ok(bad.into_iter().flat_map(HeaderValue::try_from).collect())
+        };
+        if !visited.is_over_https && self.attributes.secure == Secure::Always {
+            return without_signature(); // browsers would not take the rest
+        }
         if state.is_unset || state.is_destroyed {
             return Ok(self.lines(&line, None));
         }
@@ -213,8 +232,7 @@ impl CookieSession {
             Place::New | Place::Stored { .. } => (None, false),
         };
         if was.is_none() && state.data.is_empty() {
-            let bad = state.has_bad_signature.then(|| line.bad_signature());
-            return Ok(bad.into_iter().flat_map(HeaderValue::try_from).collect());
+            return without_signature();
         }
         if self.longest.is_some() {
             state.born.get_or_insert(Duration::from_secs(now.as_secs()));

@@ -61,6 +61,18 @@ impl Formatter for JavaScript {
         exact(value)?;
         write!(writer, "{value}")
     }
+
+    /// What an app has as text already, but for its white space.
+    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        let (mut is_string, mut is_escaped) = (false, false);
+        let is_said = |byte: &u8| {
+            let is_blank = !is_string && byte.is_ascii_whitespace();
+            is_string ^= *byte == b'"' && !is_escaped;
+            is_escaped = *byte == b'\\' && !is_escaped;
+            !is_blank
+        };
+        writer.write_all(&text.bytes().filter(is_said).collect::<Vec<u8>>())
+    }
 }
 
 /// JavaScript would round a larger number as it reads it.
@@ -233,7 +245,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn text_that_is_json_already_is_taken_without_its_white_space() {
+        for (text, written) in [
+            (
+                r#"[ { "10" : 1, "9" : 2 } , { "a" : " \" b \\ " , "1":"\\"} ]"#,
+                r#"[{"9":2,"10":1},{"1":"\\","a":" \" b \\ "}]"#,
+            ),
+            ("\t1.50\n", "1.50"),
+            (r#"" a ""#, r#"" a ""#),
+        ] {
+            let raw: Box<serde_json::value::RawValue> = serde_json::from_str(text).unwrap();
+            assert_eq!(&*stringify(&raw).unwrap(), written);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_number_is_read_as_it_was_written(number in any::<f64>().prop_filter("is null", |number| number.is_finite())) {
+            prop_assert_eq!(serde_json::from_str::<f64>(&stringify(&number).unwrap()).unwrap(), number);
+        }
+
         #[test]
         fn order_changes_nothing_else(map in prop::collection::btree_map("[0-9a\"\\\\{,]{0,3}", "[0-9\"\\\\{},:\u{2028}]{0,6}", 0..8)) {
             let written = stringify(&map).unwrap();

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::state::{Id, State};
+use super::state::{BORN, COOKIE, Id, State};
 use super::visited::Visited;
 use super::{CookieSession, NotSaved, Session, SessionError, Sessions, Ticket};
 use crate::{Practice, Rejection, Scheme, Visit, World, cookie_header};
@@ -34,17 +34,14 @@ impl Kept {
             return None;
         }
         let is_over_https = visit.scheme == Scheme::Https;
-        let find = |name: &str| cookie_header::find(&request.headers, name).map(Cow::into_owned);
-        let (name, is_signed_aside) = match &**kept {
-            Self::InStore(sessions) => (sessions.name_for(is_over_https), false),
-            Self::InCookie(session) => (session.name_for(is_over_https), session.is_express()),
+        let (presented, signature) = match &**kept {
+            Self::InStore(sessions) => {
+                let name = sessions.name_for(is_over_https);
+                (cookie_header::find(&request.headers, &name).map(Cow::into_owned), None)
+            }
+            Self::InCookie(session) => session.presented(&request.headers, is_over_https),
         };
-        let visited = Visited {
-            world: Arc::clone(world),
-            is_over_https,
-            presented: find(&name),
-            signature: if is_signed_aside { find(&format!("{name}.sig")) } else { None },
-        };
+        let visited = Visited { world: Arc::clone(world), is_over_https, presented, signature };
         Some(Ticket::new(Arc::clone(kept), visited))
     }
 
@@ -137,6 +134,18 @@ impl Kept {
         }
     }
 
+    /// An error where the package that shares the session has something of its own under `name`, or this.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), SessionError> {
+        let reserved = match self {
+            Self::InStore(_) => EXPRESS_SESSION,
+            Self::InCookie(_) => COOKIE_SESSION,
+        };
+        match name == BORN || EVERY_OBJECT.contains(&name) || reserved.contains(&name) {
+            true => Err(SessionError::Reserved(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+
     /// For the start-up page.
     pub(crate) fn summary(&self) -> String {
         match self {
@@ -197,3 +206,25 @@ fn remove_rivals(headers: &mut HeaderMap, lines: &[HeaderValue]) {
         headers.append(SET_COOKIE, line);
     }
 }
+
+/// Both packages drop, as they load a session, what their own objects have a property of: first those that every
+/// object of JavaScript has.
+const EVERY_OBJECT: [&str; 12] = [
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+    "__proto__",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+];
+
+const EXPRESS_SESSION: &[&str] =
+    &[COOKIE, "id", "req", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate"];
+
+const COOKIE_SESSION: &[&str] = &["isNew", "isChanged", "isPopulated", "_ctx"];

@@ -95,9 +95,10 @@ impl Session {
     /// Keeps `value` under `key`.
     ///
     /// # Errors
-    /// When it has no form in JSON, when the session would become too large, when `key` is one that express-session
+    /// When it has no form in JSON, when the session would become too large, when `key` is one that the Node package
     /// uses itself, when the session was [`unset`](Self::unset), or when the head of the answer has left.
     pub fn insert<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), SessionError> {
+        self.0.kept.check_name(key)?;
         let limit = self.0.kept.size();
         self.state().insert(key, value, limit)
     }
@@ -166,6 +167,7 @@ impl Session {
     /// As [`insert`](Self::insert).
     pub fn sign_in<T: Serialize + ?Sized>(&self, user: &T) -> Result<(), SessionError> {
         let (key, limit) = (self.0.kept.user_key(), self.0.kept.size());
+        self.0.kept.check_name(key)?;
         let mut state = self.state();
         state.insert(key, user, limit)?;
         state.renew()

@@ -146,9 +146,6 @@ impl State {
         if self.is_unset {
             return Err(SessionError::Gone);
         }
-        if RESERVED.contains(&key) {
-            return Err(SessionError::Reserved(key.to_owned()));
-        }
         let value = json::stringify(value)?;
         let size = self.data.size_with(key, &value);
         if size > limit {
@@ -236,30 +233,3 @@ pub(super) const COOKIE: &str = "cookie";
 
 /// When a session with a longest life began, in seconds since 1970.
 pub(super) const BORN: &str = "born";
-
-/// What express-session drops as it loads a session, since its own objects have properties of these names, and
-/// what is kept beside the app's values.
-const RESERVED: [&str; 22] = [
-    COOKIE,
-    BORN,
-    "id",
-    "req",
-    "touch",
-    "resetMaxAge",
-    "save",
-    "reload",
-    "destroy",
-    "regenerate",
-    "constructor",
-    "hasOwnProperty",
-    "isPrototypeOf",
-    "propertyIsEnumerable",
-    "toLocaleString",
-    "toString",
-    "valueOf",
-    "__proto__",
-    "__defineGetter__",
-    "__defineSetter__",
-    "__lookupGetter__",
-    "__lookupSetter__",
-];

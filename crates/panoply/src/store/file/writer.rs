@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -67,8 +67,18 @@ impl Writer {
         &self.shared.path
     }
 
-    pub(super) fn with<T>(&self, ask: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, StoreError> {
-        self.shared.with(ask).map_err(|error| StoreError::Refused(Box::new(error)))
+    /// Asks what was committed last. While the writer opens the file again, that waits and keeps no thread.
+    pub(super) async fn read<T>(&self, ask: impl Fn(&Database) -> Result<T, Error>) -> Result<T, StoreError> {
+        let mut waited = 0;
+        loop {
+            match self.shared.try_with(&ask) {
+                Err(Error::DatabaseClosed | Error::PreviousIo) if waited < REOPENING => {
+                    waited += 1;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                answer => return answer.map_err(|error| StoreError::Refused(Box::new(error))),
+            }
+        }
     }
 
     /// Queues a change, and answers when the disk has it.
@@ -137,6 +147,16 @@ impl Shared {
         ask(database.as_ref().ok_or(Error::DatabaseClosed)?)
     }
 
+    /// The same, at once or not at all.
+    fn try_with<T>(&self, ask: impl Fn(&Database) -> Result<T, Error>) -> Result<T, Error> {
+        let database = match self.database.try_read() {
+            Ok(database) => database,
+            Err(TryLockError::Poisoned(database)) => database.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Error::DatabaseClosed),
+        };
+        ask(database.as_ref().ok_or(Error::DatabaseClosed)?)
+    }
+
     fn reopen(&self) {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // First the old one, whose lock the new one would meet.
@@ -182,6 +202,9 @@ const CACHE: usize = 32 << 20;
 /// As many changes may wait; more make their visitors wait before they queue.
 const QUEUED: usize = 1024;
 const BATCH: usize = 256;
+
+/// How often a read looks whether the file is open again: for a second.
+const REOPENING: usize = 20;
 
 /// A disk that flushes for longer is as good as none.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use base64::Engine;
-use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
+use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
@@ -52,10 +52,18 @@ impl Form {
             }
             Self::Express(keygrip) => {
                 let key = keygrip.verify(&format!("{}={value}", context.name), signature?)?;
-                let json = [LENIENT, LENIENT_URL].iter().find_map(|base64| base64.decode(value).ok())?;
-                let json = String::from_utf8(json).ok()?;
-                Some(Opened { json, issued: None, is_of_first_key: key.is_first() })
+                Some(Opened { json: decode(value), issued: None, is_of_first_key: key.is_first() })
             }
+        }
+    }
+
+    /// Whether the cookie that signs the value is none of ours. One that is empty is none at all.
+    pub(super) fn has_bad_signature(&self, name: &str, value: &str, signature: Option<&str>) -> bool {
+        match (self, signature) {
+            (Self::Express(keygrip), Some(signature)) if !signature.is_empty() => {
+                keygrip.verify(&format!("{name}={value}"), signature).is_none()
+            }
+            _ => false,
         }
     }
 
@@ -95,13 +103,27 @@ fn in_context(Context { site, name }: &Context<'_>, signed: &str) -> Vec<u8> {
     format!("{site}\n{name}\n{signed}").into_bytes()
 }
 
-/// Node's decoder takes padding or none, and bits left over.
-const fn lenient(alphabet: &Alphabet) -> GeneralPurpose {
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    GeneralPurpose::new(alphabet, config)
+/// As Node decodes it: of either alphabet, past what is of neither, up to the first `=`; and what is no UTF-8 is
+/// replaced.
+fn decode(value: &str) -> String {
+    let digits = value.bytes().take_while(|byte| *byte != b'=').filter_map(|byte| match byte {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => Some(byte),
+        _ => byte.is_ascii_alphanumeric().then_some(byte),
+    });
+    let mut digits: Vec<u8> = digits.collect();
+    if digits.len() % 4 == 1 {
+        digits.pop(); // six bits are no byte
+    }
+    let bytes = LENIENT.decode(digits).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-const LENIENT: GeneralPurpose = lenient(&STANDARD);
-const LENIENT_URL: GeneralPurpose = lenient(&URL_SAFE);
+/// Without padding, and with bits left over.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);

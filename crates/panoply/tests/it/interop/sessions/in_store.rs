@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::table;
 use super::keys;
-use super::visits::{Row, Shared, Visit, both};
+use super::visits::{LOOKS_AT, Row, Shared, Visit, both};
 
 #[tokio::test]
 async fn cookies_stored_texts_and_calls_are_those_of_express_session() {
@@ -21,7 +21,7 @@ async fn cookies_stored_texts_and_calls_are_those_of_express_session() {
             let shared = Shared::InStore { ours: options.ours(), theirs: options.theirs() };
             // What is stored in the clear there, where no cookie leads to it, is not stored here.
             let is_told_by_cookies = options.secure == Some(Secure::Always);
-            (options, Row { shared, stored, visits, is_told_by_cookies })
+            (options, Row { shared, stored, visits, is_told_by_cookies, looks_at: LOOKS_AT })
         })
         .collect();
     let (options, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -42,10 +42,16 @@ async fn where_this_differs_from_express_session_is_known() {
     let login = || Visit::of([json!(["set", "user", "tim"])]);
     let both_of = async |ours: Sessions, options: &Options, visits: Vec<Visit>| {
         let shared = Shared::InStore { ours, theirs: options.theirs() };
-        let [(ours, theirs)] = both(&[Row { shared, stored: Vec::new(), visits, is_told_by_cookies: false }])
-            .await
-            .try_into()
-            .unwrap();
+        let [(ours, theirs)] = both(&[Row {
+            shared,
+            stored: Vec::new(),
+            visits,
+            is_told_by_cookies: false,
+            looks_at: LOOKS_AT,
+        }])
+        .await
+        .try_into()
+        .unwrap();
         [ours, theirs].map(|mut visits| visits.pop().unwrap())
     };
     let same = || plain.ours();
@@ -96,7 +102,10 @@ async fn where_this_differs_from_express_session_is_known() {
     let shared = Shared::InStore { ours: same(), theirs: plain.theirs() };
     let stored = vec![("known".to_owned(), text.to_owned())];
     let [(ours, theirs)] =
-        both(&[Row { shared, stored, visits, is_told_by_cookies: false }]).await.try_into().unwrap();
+        both(&[Row { shared, stored, visits, is_told_by_cookies: false, looks_at: LOOKS_AT }])
+            .await
+            .try_into()
+            .unwrap();
     let ends = |outcome: &Value, end: &str| outcome["texts"][0][1].as_str().unwrap().ends_with(end);
     assert!(ends(&ours[0], r#","a":1.50,"b":"\u00e9","cart":1}"#), "{}", ours[0]);
     assert!(ends(&theirs[0], r#","a":1.5,"b":"é","cart":1}"#), "{}", theirs[0]);
@@ -107,7 +116,10 @@ async fn where_this_differs_from_express_session_is_known() {
         let stored = vec![("known".to_owned(), text.to_owned())];
         let visits = vec![Visit::with_cookies(vec![known(0)])];
         let [(ours, theirs)] =
-            both(&[Row { shared, stored, visits, is_told_by_cookies: false }]).await.try_into().unwrap();
+            both(&[Row { shared, stored, visits, is_told_by_cookies: false, looks_at: LOOKS_AT }])
+                .await
+                .try_into()
+                .unwrap();
         assert_eq!((&ours[0]["status"], &theirs[0]["status"]), (&json!(200), &json!(500)), "{text}");
     }
 }
@@ -128,7 +140,7 @@ async fn signatures_ids_and_stored_texts_of_record_are_made_and_taken() {
         Visit::with_cookies(vec![abc.to_owned()]),
         Visit::with_cookies(vec![format!("connect.sid={odd}")]),
     ];
-    let row = Row { shared, stored, visits, is_told_by_cookies: false };
+    let row = Row { shared, stored, visits, is_told_by_cookies: false, looks_at: LOOKS_AT };
     let ours = row.ours().await;
     let [theirs] = super::super::node::told("visits.js", std::iter::once(row.told())).try_into().unwrap();
     assert_eq!(json!(ours), theirs);
@@ -142,7 +154,7 @@ async fn signatures_ids_and_stored_texts_of_record_are_made_and_taken() {
 
 /// express-session's options.
 #[derive(Clone, Debug, Default)]
-struct Options {
+pub(super) struct Options {
     rolling: bool,
     resave: bool,
     save_uninitialized: bool,
@@ -158,7 +170,7 @@ struct Options {
 }
 
 impl Options {
-    fn theirs(&self) -> Value {
+    pub(super) fn theirs(&self) -> Value {
         let mut cookie = json!({});
         let mut say = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -184,7 +196,7 @@ impl Options {
             "unset": if self.unset_destroys { "destroy" } else { "keep" }, "cookie": cookie })
     }
 
-    fn ours(&self) -> Sessions {
+    pub(super) fn ours(&self) -> Sessions {
         let mut attributes = Attributes::express();
         if let Some(max_age) = self.max_age {
             attributes = attributes.max_age(Duration::from_millis(max_age));
@@ -321,7 +333,7 @@ fn saves_are_touched(visit: &mut Visit, _: &Options) {
 }
 
 /// A cookie for the session that stands in both stores.
-fn known(key: usize) -> String {
+pub(super) fn known(key: usize) -> String {
     let keys = panoply::Keys::danger_short([super::SECRETS[key]]).unwrap();
     format!("connect.sid={}", cookie_header::encode_component(&format!("s:{}", keys.sign_cookie("known"))))
 }
