@@ -72,7 +72,7 @@ impl Disguise {
         let (spelling, name) = rule.name(way.scheme, is_for_host);
         if spelling == Spelling::Host {
             // Where nothing is said, browsers take the path of the page (RFC 6265bis §5.1.4); the prefix has to be told.
-            hardened = hardened.with_path("/");
+            hardened = hardened.with_root_path();
         } else if spelling == Spelling::Secure && rule.name(way.scheme, true).0 == Spelling::Host {
             rule.tell_of_fallback(name);
         }

@@ -24,7 +24,16 @@ pub struct SetCookie<'l> {
     attributes: &'l [u8],
     new_name: Option<&'l [u8]>,
     new_value: Option<&'l [u8]>,
-    added: [Option<Attribute<'static>>; 4],
+    added: [Option<Added>; 4],
+}
+
+/// An attribute behind those of the line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Added {
+    Secure,
+    HttpOnly,
+    SameSite(SameSite),
+    RootPath,
 }
 
 /// Name and value of an attribute, both without the white space around them; the value is empty where there
@@ -90,7 +99,7 @@ impl<'l> SetCookie<'l> {
             (name.trim_ascii(), value.trim_ascii())
         });
         let said = said.filter(|(name, value)| !name.is_empty() || !value.is_empty());
-        said.chain(self.added.into_iter().flatten())
+        said.chain(self.added.into_iter().flatten().map(|added| -> Attribute<'l> { added.attribute() }))
     }
 
     /// The value of an attribute, the last one where there are several; `name` in any case.
@@ -126,13 +135,13 @@ impl<'l> SetCookie<'l> {
     /// Adds `Secure`, unless it is there.
     #[must_use]
     pub fn with_secure(self) -> Self {
-        if self.is_secure() { self } else { self.with((b"Secure", b"")) }
+        if self.is_secure() { self } else { self.with(Added::Secure) }
     }
 
     /// Adds `HttpOnly`, unless it is there.
     #[must_use]
     pub fn with_http_only(self) -> Self {
-        if self.is_http_only() { self } else { self.with((b"HttpOnly", b"")) }
+        if self.is_http_only() { self } else { self.with(Added::HttpOnly) }
     }
 
     /// Adds `SameSite`; an earlier one stays in the line and counts no more.
@@ -141,16 +150,13 @@ impl<'l> SetCookie<'l> {
         if self.same_site() == Some(same_site) {
             return self;
         }
-        self.with((b"SameSite", same_site.as_str().as_bytes()))
+        self.with(Added::SameSite(same_site))
     }
 
-    /// Adds `Path`, unless that is what is said already; an earlier one stays in the line and counts no more.
+    /// Adds `Path=/`, unless that is what is said already; an earlier one stays in the line and counts no more.
     #[must_use]
-    pub fn with_path(self, path: &'static str) -> Self {
-        if self.attribute("Path") == Some(path.as_bytes()) {
-            return self;
-        }
-        self.with((b"Path", path.as_bytes()))
+    pub fn with_root_path(self) -> Self {
+        if self.attribute("Path") == Some(b"/") { self } else { self.with(Added::RootPath) }
     }
 
     /// Gives it another name; the white space around the name stays. It is for the caller to see that browsers take
@@ -194,7 +200,7 @@ impl<'l> SetCookie<'l> {
         } else {
             line.extend_from_slice(kept);
         }
-        for (name, value) in self.added.into_iter().flatten() {
+        for (name, value) in self.added.into_iter().flatten().map(Added::attribute) {
             line.extend_from_slice(b"; ");
             line.extend_from_slice(name);
             if !value.is_empty() {
@@ -233,13 +239,25 @@ impl<'l> SetCookie<'l> {
 
     /// Takes the next free place. There is one for each of the four attributes; `SameSite` can be changed
     /// over and over, and then takes the place that it has.
-    fn with(mut self, attribute: Attribute<'static>) -> Self {
+    fn with(mut self, attribute: Added) -> Self {
+        let name = attribute.attribute().0;
         let is_its_place =
-            |place: &&mut Option<Attribute<'_>>| place.is_none_or(|(name, _)| name == attribute.0);
+            |place: &&mut Option<Added>| place.is_none_or(|placed| placed.attribute().0 == name);
         if let Some(place) = self.added.iter_mut().find(is_its_place) {
             *place = Some(attribute);
         }
         self
+    }
+}
+
+impl Added {
+    const fn attribute(self) -> Attribute<'static> {
+        match self {
+            Self::Secure => (b"Secure", b""),
+            Self::HttpOnly => (b"HttpOnly", b""),
+            Self::SameSite(same_site) => (b"SameSite", same_site.as_str().as_bytes()),
+            Self::RootPath => (b"Path", b"/"),
+        }
     }
 }
 
@@ -422,9 +440,9 @@ mod tests {
             );
             assert_eq!((cookie.name(), cookie.value()), (&b"id"[..], &b"new"[..]));
         }
-        let cookie = parse("a=b; path=/x; ").with_name(b"id").with_path("/").with_secure();
+        let cookie = parse("a=b; path=/x; ").with_name(b"id").with_root_path().with_secure();
         assert_eq!(cookie.print(), b"id=b; path=/x; Path=/; Secure");
-        assert_eq!(parse("a=b; path=/").with_path("/").with_value(b"").print(), b"a=; path=/");
+        assert_eq!(parse("a=b; path=/").with_root_path().with_value(b"").print(), b"a=; path=/");
         assert!(parse("a=b").with_value(&[b'x'; LONGEST_PAIR]).is_too_long());
     }
 
