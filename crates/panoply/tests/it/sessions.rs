@@ -558,7 +558,7 @@ async fn a_request_that_is_given_up_still_logs_out() {
     assert_eq!(store.0.len(), 1);
     store.1.add_permits(1);
     for _ in 0..100 {
-        if store.0.len() == 0 {
+        if store.0.is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

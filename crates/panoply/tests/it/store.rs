@@ -2,9 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "real servers live by the machine's clock")]
 
 mod postgres;
-mod postgres_server;
+pub(crate) mod postgres_server;
 mod redis;
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
