@@ -30,10 +30,12 @@ const OPERATIONS = {
   reload: (req) => asked(req, 'reload'),
   touch: (req) => { req.session.touch(); },
   unset: (req) => { req.session = null; },
-  // Until another request says `go`.
-  wait: () => new Promise((go) => waiting.push(go)),
+  // Until another visit says `go`; `met` is answered once this one is here.
+  wait: () => new Promise((go) => { waiting.push(go); for (const met of asking.splice(0)) met(); }),
+  met: () => new Promise((met) => { if (waiting.length) met(); else asking.push(met); }),
   go: () => { for (const go of waiting.splice(0)) go(); },
 };
 
 const isDate = (value) => value !== null && typeof value === 'object' && '$date' in value;
 const waiting = [];
+const asking = [];

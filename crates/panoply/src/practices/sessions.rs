@@ -54,6 +54,16 @@
 //! | the last writer wins, unseen | both hold, as above | |
 //! | a slow request brings an ended session back | it stays ended | |
 //! | `secure: true` in the clear stores a session that no cookie leads to, with each request | nothing is stored | |
+//! | every request reads its session and gives it its time again | only where a page asks for it | [`resave`](Sessions::resave), [`rolling`](Sessions::rolling) |
+//! | a stored session that is none is a 500 until it is over | its visitor gets a new one | |
+//!
+//! What is said here of requests at once holds for what this writes. express-session puts back the whole session
+//! as its request had found it, whenever that request changed anything: what a request here has changed meanwhile is
+//! lost then, and a session that was ended here meanwhile is there again. Where its request only reads, neither is.
+//!
+//! Values that nobody changes stay as they were written; cookie-session, where another program has written `1.0` or
+//! a space, sets its cookie anew as it reads, once. A value may hold half a character, as JavaScript's texts can: it
+//! is kept, but is no `String` to [`Session::get`].
 
 mod attributes;
 mod data;

@@ -5,9 +5,9 @@ mod file;
 mod model;
 mod node;
 mod postgres;
-mod postgres_server;
+pub(crate) mod postgres_server;
 mod redis;
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;

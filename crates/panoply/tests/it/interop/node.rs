@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A Node app from `tests/node`, on a port of its own until it is dropped.
 pub(super) struct App {
@@ -62,6 +63,23 @@ impl App {
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).unwrap();
         answer
+    }
+
+    /// What a browser gets for a POST of JSON: the lines of `Set-Cookie`, and the body.
+    pub(super) async fn post(&self, path: &str, cookie: &str, json: &str) -> (Vec<String>, String) {
+        let mut socket = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.unwrap();
+        let length = json.len();
+        let request = format!(
+            "POST {path} HTTP/1.0\r\nHost: localhost\r\nCookie: {cookie}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{json}"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        let lines = head.lines().filter_map(|line| line.strip_prefix("Set-Cookie: "));
+        (lines.map(ToOwned::to_owned).collect(), body.to_owned())
     }
 
     fn listens(&mut self) -> bool {

@@ -5,6 +5,7 @@ mod contents;
 mod in_cookie;
 mod in_store;
 mod one_login;
+mod presented;
 mod recorder;
 mod shop;
 mod visits;

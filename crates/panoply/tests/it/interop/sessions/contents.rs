@@ -154,7 +154,7 @@ pub(super) fn sets(members: &[(String, Value)]) -> Vec<Value> {
 }
 
 /// What serde makes of a Rust value.
-fn value() -> impl Strategy<Value = Value> {
+pub(super) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<f64>().prop_map(Value::from),
         any::<f32>().prop_map(|number| Value::from(f64::from(number))),

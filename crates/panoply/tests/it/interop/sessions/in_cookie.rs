@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::STANDARD;
 use panoply::keys::{Encoding, Hash};
 use panoply::practices::cookies::SameSite;
 use panoply::practices::sessions::{Attributes, CrossSite, Priority, Secure};
@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::super::{node, table};
 use super::contents::{content, members, sets};
+use super::keys;
+use super::presented::{header, signature};
 use super::visits::{LOOKS_AT, Row, Shared, Visit, both};
-use super::{SECRETS, keys};
 
 #[tokio::test]
 async fn cookies_are_those_of_cookie_session() {
@@ -79,7 +80,7 @@ async fn who_only_reads_sets_no_cookie_whichever_of_the_two_wrote() {
             Row { visits, ..alone(Visit::of([])) }
         })
         .collect();
-    assert!(rows.len() > 400);
+    assert!(rows.len() > 350, "{}", rows.len());
     for ((ours, theirs), row) in both(&rows).await.into_iter().zip(&rows) {
         assert_eq!(ours, theirs, "{}", row.told());
         let lines: Vec<usize> = ours.iter().map(|visit| visit["lines"].as_array().unwrap().len()).collect();
@@ -294,91 +295,6 @@ fn visit() -> impl Strategy<Value = Visit> {
     )
 }
 
-/// What a visitor presents at first.
-#[derive(Clone, Debug)]
-struct Header {
-    fields: Vec<String>,
-    /// cookie-session writes it anew though nobody changed it.
-    is_rewritten_by_readers: bool,
-    is_of_old_key: bool,
-}
-
-fn header() -> impl Strategy<Value = Header> {
-    let written = prop::sample::select(vec![
-        ("{\"a\":1,\"b\":\"é\u{2028}\"}", false),
-        (r#"{"a":1}"#, false),
-        (r#"{"10":"x","a":{"b":1e+21}}"#, false),
-        ("{}", false),
-        (r#"{ "a" : 1 , "b":2}"#, true),
-        (r#"{"a":1,"b":2,"a":3}"#, true),
-        (r#"{"b":1,"10":2,"9":3}"#, true),
-        (r#"{"a":"#, false),
-        ("", false),
-        ("\u{feff}{}", false),
-    ]);
-    let base64 = prop::sample::select(vec![
-        "plain",
-        "plain",
-        "no padding",
-        "url-safe",
-        "more behind",
-        "odd bytes",
-        "not UTF-8",
-    ]);
-    let signed =
-        prop::sample::select(vec!["first", "first", "first", "second", "bad", "none", "empty", "quoted"]);
-    let layout = prop::sample::select(vec![
-        "{s}; {g}",
-        "{g}; {s}",
-        "a=1; {s}; b=2; {g}",
-        "  {s} ;{g}",
-        "{s}\n{g}",
-        "{s}; {g}; session=other; session.sig=other",
-        "session=other; {s}; {g}",
-        "session =other; {s}; {g}",
-        "{s}; session.sig=other; {g}",
-        "\"{s}\"; {g}",
-        "x{s}; {s}; {g}",
-        "{s}; {g}x",
-        "{s};\t{g}",
-        "{s};{g}; {s}x",
-    ]);
-    (written, base64, signed, layout).prop_map(|((json, is_odd), base64, signed, layout)| {
-        let plain = STANDARD.encode(json);
-        let value = match base64 {
-            "no padding" => plain.trim_end_matches('=').to_owned(),
-            "url-safe" => URL_SAFE.encode(json),
-            "more behind" => format!("{plain}==abc"),
-            "odd bytes" => plain.replacen('a', "%61*", 1).replacen("%61", "a~", 1),
-            "not UTF-8" => STANDARD.encode([&b"{\"a\":\"\xff\xe9x\xf0\x9f\"}"[..]].concat()),
-            _ => plain.clone(),
-        };
-        let is_readable = serde_json::from_str::<Value>(json).is_ok();
-        let signed = if signed == "second" && !is_readable { "first" } else { signed };
-        let signature = match signed {
-            "second" => signature(&value, 1),
-            "bad" => signature(&value, 0).to_lowercase(),
-            "empty" => String::new(),
-            "quoted" => format!("\"{}\"", signature(&value, 0)),
-            _ => signature(&value, 0),
-        };
-        let signature = if signed == "none" { "c=3".to_owned() } else { format!("session.sig={signature}") };
-        let said = layout.replace("{s}", &format!("session={value}")).replace("{g}", &signature);
-        let fields = said.split('\n').map(|field| field.trim().to_owned()).collect();
-        Header {
-            fields,
-            is_rewritten_by_readers: is_odd || value != plain,
-            is_of_old_key: signed == "second",
-        }
-    })
-}
-
-/// By one of the keys.
-fn signature(value: &str, key: usize) -> String {
-    let keys = Keys::danger_short([SECRETS[key]]).unwrap();
-    keys.keygrip(Hash::Sha1, Encoding::Base64).sign(&format!("session={value}"))
-}
-
 /// What a browser would send of what it was given.
 fn jar(outcome: &Value) -> String {
     let lines = outcome["lines"].as_array().unwrap().iter();
@@ -397,4 +313,4 @@ fn alone(visit: Visit) -> Row {
 }
 
 const ROWS: u32 = 500;
-const CONTENTS: u32 = 300;
+const CONTENTS: u32 = 200;

@@ -6,42 +6,54 @@ use axum::{Extension, Json, Router};
 use panoply::practices::sessions::Ticket;
 use panoply::{Session, SessionError, Shield};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use super::recorder::Recorder;
 
-/// What the app in `tests/node` does, in axum: a visit tells it what to do, and it says what it saw.
-pub(super) fn shop(shield: &Shield, looks_at: &'static [&'static str], recorder: &Arc<Recorder>) -> Router {
-    let visited = async move |State(recorder): State<Arc<Recorder>>,
-                              ticket: Option<Extension<Ticket>>,
-                              Json(operations): Json<Option<Vec<Value>>>| {
-        let Some(operations) = operations else { return Ok(Json(json!({}))) };
-        let Some(Extension(ticket)) = ticket else { return Ok(Json(json!({ "session": false }))) };
-        let session = ticket.load().await?;
-        let before = look(&session, looks_at)?;
-        let mut failed = Vec::new();
-        for operation in &operations {
-            let name = operation[0].as_str().unwrap();
-            if perform(&session, name, operation, &recorder).await.is_err() {
-                failed.push(name);
-            }
+/// What the apps in `tests/node` do, in axum: a visit tells it what to do, and it says what it saw.
+#[derive(Clone)]
+pub(super) struct Shop {
+    pub(super) looks_at: &'static [&'static str],
+    /// The store, where it is told what is not to be heeded.
+    pub(super) recorder: Option<Arc<Recorder>>,
+    /// Where a slow visit is met, and then let go.
+    pub(super) gate: Arc<Barrier>,
+}
+
+impl Shop {
+    pub(super) fn new(looks_at: &'static [&'static str]) -> Self {
+        Self { looks_at, recorder: None, gate: Arc::new(Barrier::new(2)) }
+    }
+
+    pub(super) fn behind(self, shield: &Shield) -> Router {
+        Router::new().fallback(any(visited)).with_state(self).layer(shield.clone())
+    }
+}
+
+async fn visited(
+    State(shop): State<Shop>,
+    ticket: Option<Extension<Ticket>>,
+    Json(operations): Json<Option<Vec<Value>>>,
+) -> Result<Json<Value>, SessionError> {
+    let Some(operations) = operations else { return Ok(Json(json!({}))) };
+    let Some(Extension(ticket)) = ticket else { return Ok(Json(json!({ "session": false }))) };
+    let session = ticket.load().await?;
+    let before = look(&session, shop.looks_at)?;
+    let mut failed = Vec::new();
+    for operation in &operations {
+        let name = operation[0].as_str().unwrap();
+        if perform(&session, name, operation, &shop).await.is_err() {
+            failed.push(name);
         }
-        Ok::<_, SessionError>(Json(
-            json!({ "before": before, "after": look(&session, looks_at)?, "failed": failed }),
-        ))
-    };
-    Router::new().fallback(any(visited)).with_state(recorder.clone()).layer(shield.clone())
+    }
+    Ok(Json(json!({ "before": before, "after": look(&session, shop.looks_at)?, "failed": failed })))
 }
 
 fn look(session: &Session, looks_at: &[&str]) -> Result<Vec<Value>, SessionError> {
     looks_at.iter().map(|key| Ok(session.get(key)?.unwrap_or_default())).collect()
 }
 
-async fn perform(
-    session: &Session,
-    name: &str,
-    operation: &Value,
-    recorder: &Recorder,
-) -> Result<(), SessionError> {
+async fn perform(session: &Session, name: &str, operation: &Value, shop: &Shop) -> Result<(), SessionError> {
     let key = operation[1].as_str().unwrap_or_default();
     match name {
         "set" => session.insert(key, &operation[2]),
@@ -56,7 +68,12 @@ async fn perform(
         "touch" => {
             session.touch().await?;
             // There it is the object's own date that moves, and the store's with the end of the visit.
-            recorder.forget("touch");
+            shop.recorder.iter().for_each(|recorder| recorder.forget("touch"));
+            Ok(())
+        }
+        "wait" => {
+            shop.gate.wait().await;
+            shop.gate.wait().await;
             Ok(())
         }
         "sign_in" => session.sign_in(&operation[1]),

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderValue, Request};
@@ -14,7 +15,7 @@ use tower::ServiceExt;
 
 use super::super::node;
 use super::recorder::Recorder;
-use super::shop::shop;
+use super::shop::Shop;
 use super::{SECRETS, keys};
 
 /// One request of a visitor.
@@ -88,7 +89,7 @@ impl Row {
             Shared::InCookie { ours, .. } => ours.clone().into(),
         };
         let shield = Shield::bare().sessions(kept).world(Arc::new(World::new(clock.clone())));
-        let app = shop(&shield, self.looks_at, &recorder);
+        let app = Shop { recorder: Some(recorder.clone()), ..Shop::new(self.looks_at) }.behind(&shield);
         let mut jar: Vec<(String, String)> = Vec::new();
         let mut outcomes = Vec::new();
         for Visit { advance, https, path, cookies, operations } in &self.visits {
@@ -98,26 +99,8 @@ impl Row {
                 jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
             let jar_alone = ["{jar}".to_owned()];
             let fields = cookies.as_deref().unwrap_or(&jar_alone).iter();
-            let peer = ([192, 0, 2, 1], 4000).into();
-            let mut request = Request::post(*path)
-                .extension(if *https { Connection::tls(peer) } else { Connection::plain(peer) })
-                .header("host", "us.example")
-                .header(CONTENT_TYPE, "application/json");
-            for field in
-                fields.map(|field| field.replacen("{jar}", &kept, 1)).filter(|field| !field.is_empty())
-            {
-                let bytes: Vec<u8> = field.chars().map(|byte| u8::try_from(byte).unwrap()).collect();
-                request = request.header(COOKIE, HeaderValue::from_bytes(&bytes).unwrap());
-            }
-            let request = request.body(Body::from(json!(operations).to_string())).unwrap();
-            let response = app.clone().oneshot(request).await.unwrap();
-            let status = response.status().as_u16();
-            let lines: Vec<String> = response
-                .headers()
-                .get_all(SET_COOKIE)
-                .iter()
-                .map(|line| line.to_str().unwrap().to_owned())
-                .collect();
+            let fields: Vec<String> = fields.map(|field| field.replacen("{jar}", &kept, 1)).collect();
+            let (status, lines, saw) = ask(&app, *https, path, &fields, operations.as_deref()).await;
             for line in &lines {
                 let (name, rest) = line.split_once('=').unwrap();
                 jar.retain(|(kept, _)| kept != name);
@@ -125,13 +108,36 @@ impl Row {
                     jar.push((name.to_owned(), rest.split(';').next().unwrap().to_owned()));
                 }
             }
-            let body = response.into_body().collect().await.unwrap().to_bytes();
-            let saw: Value = serde_json::from_slice(&body).unwrap_or(json!(""));
             outcomes.push(json!({ "status": status, "lines": lines, "saw": saw, "calls": recorder.calls(),
                 "texts": recorder.list().await }));
         }
         outcomes
     }
+}
+
+/// What an axum app answers to one request: the status, the lines of `Set-Cookie`, and what it saw.
+pub(super) async fn ask(
+    app: &Router,
+    https: bool,
+    path: &str,
+    cookies: &[String],
+    operations: Option<&[Value]>,
+) -> (u16, Vec<String>, Value) {
+    let peer = ([192, 0, 2, 1], 4000).into();
+    let mut request = Request::post(path)
+        .extension(if https { Connection::tls(peer) } else { Connection::plain(peer) })
+        .header("host", "us.example")
+        .header(CONTENT_TYPE, "application/json");
+    for field in cookies.iter().filter(|field| !field.is_empty()) {
+        let bytes: Vec<u8> = field.chars().map(|byte| u8::try_from(byte).unwrap()).collect();
+        request = request.header(COOKIE, HeaderValue::from_bytes(&bytes).unwrap());
+    }
+    let request = request.body(Body::from(json!(operations).to_string())).unwrap();
+    let (head, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+    let lines = head.headers.get_all(SET_COOKIE).iter();
+    let lines = lines.map(|line| line.to_str().unwrap().to_owned()).collect();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), lines, serde_json::from_slice(&body).unwrap_or(json!("")))
 }
 
 /// What came of each row's visits, here and at the real package, with the ids that each side drew made alike.
