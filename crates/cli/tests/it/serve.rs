@@ -148,6 +148,42 @@ async fn a_load_balancer_may_ask_for_the_health_path_under_any_name() {
 }
 
 #[tokio::test]
+async fn the_app_of_a_path_gets_it_as_it_was_sent_and_no_other_app_does() {
+    let app = |answer| crate::recorder::Recorder::answering(answer);
+    let old = app(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold");
+    let new = app(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnew");
+    let folder = crate::scratch::Scratch::new();
+    let file = folder.path().join("panoply.toml");
+    let rule = format!("[[site.rule]]\npath = \"/account/*\"\nupstream = \"http://{}\"\n", new.address());
+    std::fs::write(&file, format!("[[site]]\n{rule}")).unwrap();
+    let gateway = Gateway::serve(old.address(), &["--config", file.to_str().unwrap()]);
+    let client = gateway.client();
+    for (path, status, answer) in [
+        ("/?a=/account", 200, "old"),
+        ("/accounts", 200, "old"),
+        ("/account?a=b", 200, "new"),
+        ("/ACCOUNT/", 200, "new"),
+        ("/%61ccount//x%2Fy", 200, "new"),
+        ("//account", 400, ""),
+        ("/x/../account", 400, ""),
+        ("/account%2Fx", 400, ""),
+    ] {
+        let asked = [old.seen().concat().len(), new.seen().concat().len()];
+        for said in client.both(|| get(path)).await {
+            assert_eq!(said.status, status, "{path}");
+            assert!(answer.is_empty() || said.text() == answer, "{path}: {}", said.text());
+        }
+        let line = format!("GET {path} HTTP/1.1\r\n");
+        for (app, name, before) in [(&old, "old", asked[0]), (&new, "new", asked[1])] {
+            let came = app.seen().concat();
+            assert_eq!(came.matches(&line).count(), if name == answer { 2 } else { 0 }, "{path} {name}");
+            assert_eq!(came.len() > before, name == answer, "{path} {name}");
+        }
+    }
+    gateway.logged(&format!("at /account/*, to http://{}", new.address()));
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_says_who_asks() {
     let shop = Node::start("shop.js");
     let folder = crate::scratch::Scratch::new();
