@@ -65,6 +65,12 @@ impl Practice {
         }
     }
 
+    /// Whether only a program can set it: it takes what no file holds, so that no file has its word.
+    #[must_use]
+    pub const fn is_set_in_code_alone(self) -> bool {
+        matches!(self, Self::Sessions)
+    }
+
     /// What it stops and leaves, and its defaults with their reasons, in Markdown: the beginning of its module's
     /// documentation, so that there is one text for all who ask.
     #[must_use]

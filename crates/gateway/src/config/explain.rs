@@ -61,7 +61,8 @@ fn at(text: &str, root: &DeTable<'_>, place: &Place, message: &str, hint: &str) 
 fn unknown(text: &str, root: &DeTable<'_>, place: Place, said: &str) -> ConfigError {
     let mut words = quoted(said);
     let name = words.next().unwrap_or_default();
-    let known: Vec<_> = words.collect();
+    let is_for_files = |word: &&str| !word.parse().is_ok_and(Practice::is_set_in_code_alone);
+    let known: Vec<_> = words.filter(is_for_files).collect();
     // The table of a practice is read through a filter that takes `mode` out, so that its keys are not in the path.
     let inner = place.clone().key(name);
     let place = if inner.find(root).is_some() { inner } else { place };

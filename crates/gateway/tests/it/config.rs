@@ -102,9 +102,7 @@ fn the_example_shows_every_setting_there_is() {
         ("[[site]]", "site"),
         ("[[site]]\n[[site.rule]]", "site.rule"),
     ] {
-        let mut settings = settings_of(header);
-        settings.remove(Practice::Sessions.name());
-        assert_eq!(keys_at(&shown, path), settings, "{header}");
+        assert_eq!(keys_at(&shown, path), settings_of(header), "{header}");
     }
     for practice in in_the_file() {
         let path = format!("shield.{practice}");
@@ -266,7 +264,7 @@ fn as_by_default() -> Policies {
 
 /// An app's sessions are set in its code alone; the file's answer to the key says so.
 fn in_the_file() -> impl Iterator<Item = Practice> {
-    Practice::ALL.into_iter().filter(|practice| *practice != Practice::Sessions)
+    Practice::ALL.into_iter().filter(|practice| !practice.is_set_in_code_alone())
 }
 
 fn has_table(practice: Practice) -> bool {
