@@ -30,6 +30,8 @@ const OPERATIONS = {
   reload: (req) => asked(req, 'reload'),
   touch: (req) => { req.session.touch(); },
   unset: (req) => { req.session = null; },
+  // A cookie of the app's own.
+  cookie: (req, line) => { req.res.append('Set-Cookie', line); },
   // Until another visit says `go`; `met` is answered once this one is here.
   wait: () => new Promise((go) => { waiting.push(go); for (const met of asking.splice(0)) met(); }),
   met: () => new Promise((met) => { if (waiting.length) met(); else asking.push(met); }),

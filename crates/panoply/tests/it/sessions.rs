@@ -573,8 +573,12 @@ async fn without_sessions_a_handler_that_wants_one_is_told_in_the_log() {
     assert_eq!(visitor.ask("GET", "/cart").await.status(), 500);
     assert!(!Shield::default().has(Practice::Sessions), "there is none without keys");
     let admin = Attributes::default().path("/admin").unwrap();
-    let mut visitor = Visitor::of(&stored(Sessions::new(&keys()).attributes(admin)).0);
+    let (shield, ..) = stored(Sessions::new(&keys()).attributes(admin));
+    let mut visitor = Visitor::of(&shield);
     assert_eq!(visitor.ask("GET", "/cart").await.status(), 500, "not on this path");
+    visitor.app = Router::new().nest("/admin", app(&shield));
+    assert_eq!(visitor.post("/admin/cart/teapot").await, 200);
+    assert_eq!(visitor.get("/admin/cart").await, "\"teapot\"", "a nested app is where the browser finds it");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Kept {
         world: &Arc<World>,
     ) -> Option<Ticket> {
         // As a plain prefix, as in Express: browsers cut at slashes, and send nothing here otherwise.
-        if !request.uri.path().starts_with(kept.path()) {
+        if !path(request).starts_with(kept.path()) {
             return None;
         }
         let is_over_https = visit.scheme == Scheme::Https;
@@ -189,6 +189,15 @@ impl From<CookieSession> for Kept {
     fn from(session: CookieSession) -> Self {
         Self::InCookie(session)
     }
+}
+
+/// As the browser asked for it: a router that is nested in another sees the rest alone.
+fn path(request: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions.get() {
+        return uri.path();
+    }
+    request.uri.path()
 }
 
 /// Takes away what was set before under the same names, as cookie-session does: of two cookies of a name, browsers

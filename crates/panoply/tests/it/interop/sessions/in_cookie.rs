@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::super::{node, table};
 use super::contents::{content, members, sets};
-use super::keys;
 use super::presented::{header, signature};
 use super::visits::{LOOKS_AT, Row, Shared, Visit, both};
+use super::{in_store, keys};
 
 #[tokio::test]
 async fn cookies_are_those_of_cookie_session() {
@@ -85,6 +85,22 @@ async fn who_only_reads_sets_no_cookie_whichever_of_the_two_wrote() {
         assert_eq!(ours, theirs, "{}", row.told());
         let lines: Vec<usize> = ours.iter().map(|visit| visit["lines"].as_array().unwrap().len()).collect();
         assert_eq!(lines, [0, 2, 0, 2, 0], "{}", row.told());
+    }
+}
+
+#[tokio::test]
+async fn cookies_of_the_app_come_first_and_its_own_of_these_names_go() {
+    let of_the_app = ["a=1", "session=rival; Path=/", "sessions=1", "session.sig=rival", "connect.sid=rival"];
+    let operations = |last: &[Value]| {
+        of_the_app.iter().map(|line| json!(["cookie", line])).chain(last.to_vec()).collect::<Vec<Value>>()
+    };
+    for shared in [plain_row(vec![]).shared, in_store::Options::default().row(vec![]).shared] {
+        let visits = [&[json!(["set", "a", 1])][..], &[], &[json!(["set", "b", 1])], &[json!(["unset"])]]
+            .map(|last| Visit { operations: Some(operations(last)), ..Visit::of([]) });
+        let row = Row { shared, ..plain_row(visits.to_vec()) };
+        let [(ours, theirs)] = both(&[row]).await.try_into().unwrap();
+        assert_eq!(ours, theirs);
+        assert_eq!(ours[1]["lines"], json!(of_the_app), "who changes nothing takes nothing away");
     }
 }
 
@@ -163,19 +179,20 @@ async fn where_this_differs_from_cookie_session_is_known() {
 
 #[tokio::test]
 async fn signatures_of_record_are_made_and_taken() {
-    for (keys, keygrip, name, signature) in [
-        (["k1", "k2"], (Hash::Sha1, Encoding::Base64), "session", "cbPPs1DVYRkr75Pc-SeMnVMCV68"),
-        (["k2", "k1"], (Hash::Sha1, Encoding::Base64), "session", "-rJjmn2QAgqAqh1pRhPD3DF0xrI"),
+    for (keys, keygrip, signature) in [
+        (["k1", "k2"], (Hash::Sha1, Encoding::Base64), "cbPPs1DVYRkr75Pc-SeMnVMCV68"),
+        (["k2", "k1"], (Hash::Sha1, Encoding::Base64), "-rJjmn2QAgqAqh1pRhPD3DF0xrI"),
         (
             ["k1", "k2"],
             (Hash::Sha256, Encoding::Hex),
-            "session",
             "a8b0498ad9e2b4422c0970795673b216b11adbcc11f3ecc96323d213e83ef387",
         ),
     ] {
         let keys = Keys::danger_short(keys).unwrap();
-        let ours =
-            CookieSession::express(name, &keys).unwrap().keygrip(keys.keygrip(keygrip.0, keygrip.1)).unwrap();
+        let ours = CookieSession::express("session", &keys)
+            .unwrap()
+            .keygrip(keys.keygrip(keygrip.0, keygrip.1))
+            .unwrap();
         let row = |visits| Row {
             shared: Shared::InCookie { ours: ours.clone(), theirs: json!({}) },
             ..plain_row(visits)

@@ -170,6 +170,11 @@ pub(super) struct Options {
 }
 
 impl Options {
+    pub(super) fn row(&self, visits: Vec<Visit>) -> Row {
+        let shared = Shared::InStore { ours: self.ours(), theirs: self.theirs() };
+        Row { shared, stored: Vec::new(), visits, is_told_by_cookies: false, looks_at: LOOKS_AT }
+    }
+
     pub(super) fn theirs(&self) -> Value {
         let mut cookie = json!({});
         let mut say = |name: &str, value: Option<Value>| {

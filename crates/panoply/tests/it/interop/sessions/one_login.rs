@@ -29,6 +29,8 @@ async fn on_redis_two_apps_are_one_site() {
 #[tokio::test]
 async fn on_postgres_two_apps_are_one_site() {
     let server = PostgresServer::start();
+    // Where a time without a zone is another one than in UTC.
+    server.psql("alter role postgres set timezone to 'America/New_York'");
     let site = Site::start(Kind::Postgres, server.url()).await;
     let left = "select floor(extract(epoch from expire - localtimestamp)) from session where sid = ";
     everything_holds(site, |id| server.psql(&format!("{left}'{id}'")).parse().unwrap()).await;

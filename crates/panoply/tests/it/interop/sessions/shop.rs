@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::AppendHeaders;
 use axum::routing::any;
 use axum::{Extension, Json, Router};
+use http::HeaderName;
+use http::header::SET_COOKIE;
 use panoply::practices::sessions::Ticket;
 use panoply::{Session, SessionError, Shield};
 use serde_json::{Value, json};
@@ -34,19 +37,22 @@ async fn visited(
     State(shop): State<Shop>,
     ticket: Option<Extension<Ticket>>,
     Json(operations): Json<Option<Vec<Value>>>,
-) -> Result<Json<Value>, SessionError> {
-    let Some(operations) = operations else { return Ok(Json(json!({}))) };
-    let Some(Extension(ticket)) = ticket else { return Ok(Json(json!({ "session": false }))) };
+) -> Result<(AppendHeaders<Vec<(HeaderName, String)>>, Json<Value>), SessionError> {
+    let said = |lines, said| Ok((AppendHeaders(lines), Json(said)));
+    let Some(operations) = operations else { return said(Vec::new(), json!({})) };
+    let Some(Extension(ticket)) = ticket else { return said(Vec::new(), json!({ "session": false })) };
     let session = ticket.load().await?;
     let before = look(&session, shop.looks_at)?;
-    let mut failed = Vec::new();
+    let (mut failed, mut lines) = (Vec::new(), Vec::new());
     for operation in &operations {
         let name = operation[0].as_str().unwrap();
-        if perform(&session, name, operation, &shop).await.is_err() {
+        if name == "cookie" {
+            lines.push((SET_COOKIE, operation[1].as_str().unwrap().to_owned()));
+        } else if perform(&session, name, operation, &shop).await.is_err() {
             failed.push(name);
         }
     }
-    Ok(Json(json!({ "before": before, "after": look(&session, shop.looks_at)?, "failed": failed })))
+    said(lines, json!({ "before": before, "after": look(&session, shop.looks_at)?, "failed": failed }))
 }
 
 fn look(session: &Session, looks_at: &[&str]) -> Result<Vec<Value>, SessionError> {
