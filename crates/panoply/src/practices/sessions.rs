@@ -260,7 +260,8 @@ impl Sessions {
         self
     }
 
-    /// Under which name a session holds who has logged in. `user`; in Express apps often `userId`.
+    /// Where a session holds who has logged in. `user`; in Express apps often `userId`, with Passport
+    /// `passport.user`: a dot leads into an object.
     #[must_use]
     pub fn user_key(mut self, key: impl Into<String>) -> Self {
         self.user_key = key.into();

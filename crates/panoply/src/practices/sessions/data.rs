@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -46,6 +47,28 @@ impl Data {
     /// The JSON under `key`.
     pub(super) fn get(&self, key: impl AsRef<[u8]>) -> Option<&str> {
         self.members().find(|(name, _)| *name == key.as_ref()).map(|(_, value)| value)
+    }
+
+    /// The JSON at a path: a name, or names of objects within one another with dots between them.
+    pub(super) fn at(&self, path: &str) -> Option<Cow<'_, str>> {
+        match (self.get(path), path.split_once('.')) {
+            (Some(value), _) => Some(Cow::Borrowed(value)),
+            (None, Some((outer, inner))) => {
+                let within: Self = serde_json::from_str(self.get(outer)?).ok()?;
+                within.at(inner).map(|value| Cow::Owned(value.into_owned()))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// The name at the top of a path, and what is to stand there for `value` to stand at the path.
+    pub(super) fn with<'p>(&self, path: &'p str, value: Box<str>) -> (&'p str, Box<str>) {
+        let Some((outer, inner)) = path.split_once('.') else { return (path, value) };
+        let mut within: Self =
+            self.get(outer).and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default();
+        let (name, value) = within.with(inner, value);
+        within.set(name, value);
+        (outer, within.print().into())
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
@@ -266,6 +289,31 @@ mod tests {
         assert_eq!(cart.read::<Vec<u8>>("a").unwrap(), Some(vec![1, 2]));
         assert!(cart.read::<String>("a").is_err());
         assert_eq!(format!("{cart:?}"), r#"{"7", "b", "c", "a"}"#);
+    }
+
+    #[test]
+    fn a_path_leads_into_objects() {
+        let mut session = data(r#"{"passport":{"a":1,"user":7},"x.y":2}"#);
+        for (path, value) in [
+            ("passport.user", Some("7")),
+            ("x.y", Some("2")),
+            ("passport", Some(r#"{"a":1,"user":7}"#)),
+            ("passport.user.id", None),
+            ("x", None),
+            ("", None),
+            (".", None),
+        ] {
+            assert_eq!(session.at(path).as_deref(), value, "{path}");
+        }
+        for (path, printed) in [
+            ("passport.user", r#"{"passport":{"a":1,"user":8},"x.y":2}"#),
+            ("new.user.id", r#"{"passport":{"a":1,"user":8},"x.y":2,"new":{"user":{"id":8}}}"#),
+            ("new", r#"{"passport":{"a":1,"user":8},"x.y":2,"new":8}"#),
+        ] {
+            let (name, value) = session.with(path, "8".into());
+            session.set(name, value);
+            assert_eq!(session.print(), printed, "{path}");
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl CookieSession {
         self
     }
 
-    /// Under which name a session holds who has logged in. `user`.
+    /// Where a session holds who has logged in. `user`; a dot leads into an object.
     #[must_use]
     pub fn user_key(mut self, key: impl Into<String>) -> Self {
         self.user_key = key.into();

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -167,9 +168,10 @@ impl Session {
     /// As [`insert`](Self::insert).
     pub fn sign_in<T: Serialize + ?Sized>(&self, user: &T) -> Result<(), SessionError> {
         let (key, limit) = (self.0.kept.user_key(), self.0.kept.size());
-        self.0.kept.check_name(key)?;
+        let (name, _) = key.split_once('.').unwrap_or((key, ""));
+        self.0.kept.check_name(name)?;
         let mut state = self.state();
-        state.insert(key, user, limit)?;
+        state.insert_user(key, user, limit)?;
         state.renew()
     }
 
@@ -178,7 +180,8 @@ impl Session {
     /// # Errors
     /// When it is not a `T`.
     pub fn user<T: DeserializeOwned>(&self) -> Result<Option<T>, SessionError> {
-        self.get(self.0.kept.user_key())
+        let user = self.state().data.at(self.0.kept.user_key()).map(Cow::into_owned);
+        Ok(user.as_deref().map(serde_json::from_str).transpose()?)
     }
 
     /// Ends every session of the user who has logged in, this one too: to be called when a password changes.

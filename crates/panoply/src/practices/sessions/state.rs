@@ -142,11 +142,25 @@ impl State {
         value: &T,
         limit: usize,
     ) -> Result<(), SessionError> {
+        self.put(key, json::stringify(value)?, limit)
+    }
+
+    /// Notes who has logged in, at a path.
+    pub(super) fn insert_user<T: Serialize + ?Sized>(
+        &mut self,
+        path: &str,
+        user: &T,
+        limit: usize,
+    ) -> Result<(), SessionError> {
+        let (name, value) = self.data.with(path, json::stringify(user)?);
+        self.put(name, value, limit)
+    }
+
+    fn put(&mut self, key: &str, value: Box<str>, limit: usize) -> Result<(), SessionError> {
         self.is_open()?;
         if self.is_unset {
             return Err(SessionError::Gone);
         }
-        let value = json::stringify(value)?;
         let size = self.data.size_with(key, &value);
         if size > limit {
             return Err(SessionError::TooLarge { size, limit });
@@ -207,8 +221,8 @@ impl State {
     }
 
     /// Who has logged in: a text, or a number's digits.
-    pub(super) fn user(&self, key: &str) -> Option<String> {
-        let user = match serde_json::from_str(self.data.get(key)?).ok()? {
+    pub(super) fn user(&self, path: &str) -> Option<String> {
+        let user = match serde_json::from_str(&self.data.at(path)?).ok()? {
             Value::String(user) => user,
             Value::Number(user) => user.to_string(),
             _ => return None,
