@@ -6,12 +6,14 @@
 
 mod cookies;
 mod keys;
+mod session;
 mod settings;
 mod shield;
 mod wire;
 
 pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
+pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
 pub use wire::{csp, forwarded, redirect, set_cookie};
@@ -30,6 +32,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("rate", rate),
     ("redirect", redirect),
     ("seal", seal),
+    ("session", session),
     ("set_cookie", set_cookie),
     ("shield", shield),
     ("unsign_cookie", unsign_cookie),
