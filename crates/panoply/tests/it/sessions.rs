@@ -235,6 +235,25 @@ async fn what_is_changed_after_the_head_has_left_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_key_can_be_replaced_and_nobody_is_logged_out() {
+    let [old, new] = ["the old one: 7Jq2xYw9LrT4vKs8bN6m", "the new one: pZ3hG8dF5sA1qW7eR2tY"];
+    let [first, both, last] = [vec![old], vec![new, old], vec![new]].map(|ring| Keys::new(ring).unwrap());
+    let store = Arc::new(Memory::new());
+    let in_store = |keys: &Keys| Shield::bare().sessions(Sessions::new(keys).store(store.clone()));
+    let sealed = |keys: &Keys| Shield::bare().sessions(CookieSession::new(keys));
+    let signed = |keys: &Keys| Shield::bare().sessions(CookieSession::express("session", keys).unwrap());
+    let forms: [&dyn Fn(&Keys) -> Shield; 3] = [&in_store, &sealed, &signed];
+    for shield in forms {
+        let mut visitor = Visitor::of(&shield(&first));
+        visitor.post("/cart/teapot").await;
+        for keys in [&both, &last] {
+            visitor = Visitor { cookies: visitor.cookies, ..Visitor::of(&shield(keys)) };
+            assert_eq!(visitor.get("/cart").await, "\"teapot\"");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_user_may_stand_within_an_object() {
     let sessions = Sessions::express("sid", &keys()).unwrap().user_key("passport.user");
     let (shield, store, _) = stored(sessions.clone());

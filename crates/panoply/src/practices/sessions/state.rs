@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) has_left: bool,
     /// Its cookie came with a signature that is not ours.
     pub(super) has_bad_signature: bool,
+    /// Its cookie was signed by a key that is not the first any more.
+    pub(super) is_to_sign: bool,
     /// The store is down: the visitor is taken for one without a session, and nothing can be kept.
     pub(super) is_adrift: bool,
 }
@@ -88,6 +90,7 @@ impl State {
             is_unset: false,
             has_left: false,
             has_bad_signature: false,
+            is_to_sign: false,
             is_adrift: false,
         }
     }

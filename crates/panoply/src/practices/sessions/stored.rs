@@ -16,6 +16,7 @@ use super::stored_cookie::StoredCookie;
 use super::work::{How, Work, Write, Written};
 use super::{Form, Outage, Session, SessionError, Sessions, Unset, Visited, prefixed};
 use crate::cookie_header;
+use crate::keys::KeyIndex;
 use crate::random::random_id;
 
 impl Sessions {
@@ -30,9 +31,11 @@ impl Sessions {
     pub(super) async fn load(&self, visited: &Visited) -> Result<State, SessionError> {
         let usual = self.usual(visited);
         let new = || State::new(Arc::clone(&usual));
-        let Some(id) = visited.presented.as_deref().and_then(|value| self.believed(value)) else {
+        let Some((id, key)) = visited.presented.as_deref().and_then(|value| self.believed(value)) else {
             return Ok(new());
         };
+        // express-session leaves it as it is, and logs out whoever still has it when the old secret goes.
+        let is_to_sign = !key.is_first() && matches!(self.form, Form::Own(_));
         let id = self.identify(id);
         let text = match self.store.load(&id.key).await {
             Ok(Some(text)) => text,
@@ -56,7 +59,7 @@ impl Sessions {
         }
         let place = Place::Stored { id, text: text.into(), is_presented: true };
         let saved = if self.wishes.resave { Saved::Nothing } else { Saved::AsLoaded };
-        Ok(State { saved, born, ..State::loaded(place, cookie, data) })
+        Ok(State { saved, born, is_to_sign, ..State::loaded(place, cookie, data) })
     }
 
     /// Does what `plan` says, and what the app asked for on the way.
@@ -197,7 +200,8 @@ impl Sessions {
         if state.is_destroyed || state.is_adrift {
             return Plan::default();
         }
-        let plan = self.wishes.plan(state.facts());
+        let mut plan = self.wishes.plan(state.facts());
+        plan.set_cookie |= state.is_to_sign;
         // Browsers take no Secure cookie in the clear, so nobody could ever come back to what is stored.
         match state.cookie.is_secure() && !visited.is_over_https {
             true if state.place == Place::New => Plan::default(),
@@ -239,16 +243,16 @@ impl Sessions {
         Ok((StoredCookie::read(&cookie, usual)?, data, born.map(Duration::from_secs)))
     }
 
-    /// The id in a cookie's value, if it is one of ours.
-    fn believed<'v>(&self, value: &'v str) -> Option<&'v str> {
+    /// The id in a cookie's value, if it is one of ours, and which key says so.
+    fn believed<'v>(&self, value: &'v str) -> Option<(&'v str, KeyIndex)> {
         match &self.form {
             Form::Own(signature) => {
                 let (id, mac) = value.split_once('.')?;
-                signature.verify(id.as_bytes(), mac.as_bytes()).map(|_| id)
+                signature.verify(id.as_bytes(), mac.as_bytes()).map(|key| (id, key))
             }
             Form::Express(keys) => {
-                let (id, _) = keys.unsign_cookie(value.strip_prefix("s:")?)?;
-                (!id.is_empty()).then_some(id)
+                let signed = keys.unsign_cookie(value.strip_prefix("s:")?)?;
+                (!signed.0.is_empty()).then_some(signed)
             }
         }
     }
