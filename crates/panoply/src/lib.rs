@@ -23,6 +23,7 @@ mod buckets;
 mod cdn;
 mod client;
 pub mod cookie_header;
+pub mod counters;
 mod exemption;
 pub mod forwarded;
 mod guard;

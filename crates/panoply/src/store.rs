@@ -99,7 +99,7 @@ pub enum StoreError {
 }
 
 /// No store has to count further.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// As stores count that count in seconds: a session never ends too early.
 #[cfg(any(feature = "redis", feature = "postgres"))]
