@@ -47,6 +47,8 @@
 
 mod limiter;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod rule;
 
 use std::fmt;
@@ -54,6 +56,8 @@ use std::time::Duration;
 
 pub use limiter::{Limiter, Standing, Verdict};
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 pub use rule::Rule;
 
 use crate::store::Answer;

@@ -37,6 +37,8 @@ mod practice;
 pub mod practices;
 mod random;
 mod rate;
+#[cfg(feature = "redis")]
+mod redis_servers;
 mod rejection;
 mod request_body;
 mod service;
