@@ -23,6 +23,7 @@ mod buckets;
 mod cdn;
 mod client;
 pub mod cookie_header;
+pub mod counters;
 mod exemption;
 pub mod forwarded;
 mod guard;
@@ -36,6 +37,8 @@ mod practice;
 pub mod practices;
 mod random;
 mod rate;
+#[cfg(feature = "redis")]
+mod redis_servers;
 mod rejection;
 mod request_body;
 mod service;

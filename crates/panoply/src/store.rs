@@ -99,10 +99,10 @@ pub enum StoreError {
 }
 
 /// No store has to count further.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// As stores count that count in seconds: a session never ends too early.
 #[cfg(any(feature = "redis", feature = "postgres"))]
-fn whole_seconds(time: Duration) -> u64 {
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

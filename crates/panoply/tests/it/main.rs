@@ -6,6 +6,7 @@ mod app;
 mod catalogue;
 mod client;
 mod cookies;
+mod counters;
 mod csrf;
 mod errors;
 mod fingerprint;

@@ -3,7 +3,7 @@
 
 mod file;
 mod model;
-mod node;
+pub(crate) mod node;
 mod postgres;
 pub(crate) mod postgres_server;
 mod redis;

@@ -20,7 +20,7 @@ use super::server::RedisServer;
 #[tokio::test]
 async fn sessions_cross_both_ways_with_connect_redis() {
     let server = RedisServer::start();
-    let mut node = Node::start(&server.url(), &[]);
+    let mut node = Node::start("store.js", &server.url(), &[]);
     let store = Redis::connect(&server.url()).unwrap();
     exchange(&mut node, &store).await;
 
@@ -41,7 +41,7 @@ async fn sessions_cross_both_ways_with_connect_pg_simple_in_every_zone() {
     ] {
         server.psql(&format!("alter role postgres set timezone to '{servers}'"));
         let environment: Vec<_> = of_node.map(|options| ("PGOPTIONS", options)).into_iter().collect();
-        let mut node = Node::start(&server.url(), &environment);
+        let mut node = Node::start("store.js", &server.url(), &environment);
         let mut store = Postgres::connect(&server.url()).unwrap();
         if let Some(zone) = ours {
             store = store.time_zone(zone).unwrap();
@@ -126,22 +126,23 @@ fn until(expires: &str) -> String {
     json!({"cookie": {"originalMaxAge": 60_000, "expires": expires, "path": "/"}}).to_string()
 }
 
-struct Node {
+/// A script of `tests/node` that answers a line of JSON with another.
+pub(crate) struct Node {
     child: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Node {
-    fn start(url: &str, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(script: &str, url: &str, environment: &[(&str, &str)]) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/node");
         assert!(
-            folder.join("node_modules/connect-pg-simple").exists(),
+            folder.join("node_modules/rate-limiter-flexible").exists(),
             "the packages of tests/node are not installed: run scripts/test, or `npm ci` in {}",
             folder.display()
         );
         let mut child = Command::new("node")
-            .arg("store.js")
+            .arg(script)
             .current_dir(folder)
             .env("STORE", url)
             .envs(environment.iter().copied())
@@ -155,10 +156,14 @@ impl Node {
     }
 
     fn ask(&mut self, verb: &str, id: &str, text: &str) -> Value {
-        writeln!(self.questions, "{}", json!({"verb": verb, "id": id, "text": text})).unwrap();
+        self.say(&json!({"verb": verb, "id": id, "text": text}))
+    }
+
+    pub(crate) fn say(&mut self, question: &Value) -> Value {
+        writeln!(self.questions, "{question}").unwrap();
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{verb} {id}: Node said {answer:?}"))
+        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{question}: Node said {answer:?}"))
     }
 
     fn print(&mut self, text: &str) -> String {

@@ -1,0 +1,268 @@
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
+    RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::OnceCell;
+
+use crate::SettingError;
+use crate::store::{LONGEST, StoreError, whole_seconds};
+
+/// Redis, Valkey or Dragonfly, alone or as a cluster: connected at the first question and again whenever the
+/// connection broke. All who ask share one connection.
+pub(crate) struct Servers {
+    which: Which,
+    /// Where they are, without what lets one in.
+    addresses: Vec<String>,
+    timeout: Duration,
+    authority: Option<Vec<u8>>,
+}
+
+enum Which {
+    One(ConnectionInfo, OnceLock<ConnectionManager>),
+    Cluster(Vec<ConnectionInfo>, OnceCell<ClusterConnection>),
+}
+
+impl Servers {
+    pub(crate) fn one(url: &str) -> Result<Self, SettingError> {
+        let info = parse(url)?;
+        let addresses = vec![info.addr().to_string()];
+        Ok(Self::at(Which::One(info, OnceLock::new()), addresses))
+    }
+
+    pub(crate) fn cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self, SettingError> {
+        let nodes: Vec<ConnectionInfo> = urls.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let addresses = nodes.iter().map(|node| node.addr().to_string()).collect();
+        // Built for its checks alone: what it says of the nodes, it says here and not at the first request.
+        ClusterClient::new(nodes.clone()).map_err(|_| {
+            SettingError::new(
+                "the servers of a Redis cluster are to be at least one, and all with the same user and password",
+                "write redis://HOST:PORT for each",
+            )
+        })?;
+        Ok(Self::at(Which::Cluster(nodes, OnceCell::new()), addresses))
+    }
+
+    /// Takes certificates signed by this authority, in PEM, and no others.
+    pub(crate) fn trust(&mut self, pem: &[u8]) -> Result<(), SettingError> {
+        let certificates =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(SettingError::new(
+                "the authority of the Redis store holds no certificate",
+                "give it as PEM, with its BEGIN and END lines",
+            ));
+        }
+        self.authority = Some(pem.to_owned());
+        Ok(())
+    }
+
+    /// How long an answer may take; a new connection has a second more.
+    pub(crate) fn timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    fn at(which: Which, addresses: Vec<String>) -> Self {
+        // The crate takes the process's provider of cryptography, and panics where two are compiled in and none is
+        // chosen: this chooses ours, unless the app chose before.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self { which, addresses, timeout: TIMEOUT, authority: None }
+    }
+
+    pub(crate) async fn ask<T: FromRedisValue>(&self, question: Question) -> Result<T, StoreError> {
+        let answer = async {
+            let first = question.ask(self.connection().await?).await;
+            match first {
+                // The connection had broken, perhaps long ago: this is how one learns of it.
+                Err(error) if is_down(&error) && !error.is_timeout() && question.may_be_repeated() => {
+                    question.ask(self.connection().await?).await
+                }
+                answer => answer,
+            }
+        };
+        // The crate keeps its own times, for each step; this one is for all of them.
+        let most = self.timeout + CONNECTING;
+        let value = tokio::time::timeout(most, answer).await.map_err(|_| StoreError::Slow(most))?;
+        value.and_then(|value| Ok(redis::from_redis_value(value)?)).map_err(|error| self.judge(error))
+    }
+
+    async fn connection(&self) -> Result<Connection, RedisError> {
+        match &self.which {
+            Which::One(info, manager) => {
+                if let Some(manager) = manager.get() {
+                    return Ok(Connection::One(manager.clone()));
+                }
+                let config = ConnectionManagerConfig::new()
+                    .set_connection_timeout(Some(CONNECTING))
+                    .set_response_timeout(Some(self.timeout))
+                    // The next request is the retry.
+                    .set_number_of_retries(0);
+                let client = match self.certificates() {
+                    Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                        Client::build_with_tls(info.clone(), certificates)?
+                    }
+                    _ => Client::open(info.clone())?,
+                };
+                let new = ConnectionManager::new_lazy_with_config(client, config)?;
+                Ok(Connection::One(manager.get_or_init(|| new).clone()))
+            }
+            Which::Cluster(nodes, connection) => {
+                let connect = async || {
+                    let mut builder = ClusterClientBuilder::new(nodes.clone());
+                    if let Some(certificates) = self.certificates() {
+                        builder = builder.certs(certificates);
+                    }
+                    builder
+                        .connection_timeout(CONNECTING)
+                        .response_timeout(self.timeout)
+                        .retries(CLUSTER_RETRIES)
+                        .build()?
+                        .get_async_connection()
+                        .await
+                };
+                Ok(Connection::Cluster(connection.get_or_try_init(connect).await?.clone()))
+            }
+        }
+    }
+
+    fn certificates(&self) -> Option<TlsCertificates> {
+        self.authority.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) })
+    }
+
+    fn judge(&self, error: RedisError) -> StoreError {
+        if error.is_timeout() {
+            StoreError::Slow(self.timeout)
+        } else if is_down(&error) {
+            StoreError::Down(Box::new(error))
+        } else {
+            StoreError::Refused(Box::new(error))
+        }
+    }
+}
+
+/// What is asked in one step.
+pub(crate) enum Question {
+    One(Cmd),
+    /// All about one key: a cluster has no other pipelines.
+    Several(Pipeline),
+    Script(Script),
+}
+
+/// A script by its hash, and by its text where a server does not know it yet.
+pub(crate) struct Script {
+    pub(crate) by_hash: Cmd,
+    pub(crate) by_text: Cmd,
+    /// Whether it does no harm to run twice, when a connection broke and nobody knows whether it ran.
+    pub(crate) repeatable: bool,
+}
+
+impl Question {
+    async fn ask(&self, mut connection: Connection) -> Result<Value, RedisError> {
+        match self {
+            Self::One(command) => command.query_async(&mut connection).await,
+            Self::Several(pipe) => pipe.query_async(&mut connection).await,
+            Self::Script(script) => match script.by_hash.query_async(&mut connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    script.by_text.query_async(&mut connection).await
+                }
+                answer => answer,
+            },
+        }
+    }
+
+    const fn may_be_repeated(&self) -> bool {
+        match self {
+            Self::One(_) | Self::Several(_) => true,
+            Self::Script(script) => script.repeatable,
+        }
+    }
+}
+
+enum Connection {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(connection) => connection.req_packed_command(cmd),
+            Self::Cluster(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(connection) => connection.req_packed_commands(cmd, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(cmd, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(connection) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+fn parse(url: &str) -> Result<ConnectionInfo, SettingError> {
+    let info = url.into_connection_info().map_err(|_| no_url())?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
+        return Err(SettingError::new(
+            "a rediss:// URL with `#insecure` would trust any certificate",
+            "leave `#insecure` out, and name the certificate to trust in SSL_CERT_FILE",
+        ));
+    }
+    Ok(info)
+}
+
+/// It may hold a password, so it is not shown.
+fn no_url() -> SettingError {
+    SettingError::new(
+        "the URL of the Redis store is none that Redis has",
+        "write redis://HOST:PORT/DATABASE, rediss:// for TLS, or redis+unix:///PATH; a password's special characters \
+         are percent-encoded",
+    )
+}
+
+pub(crate) fn seconds(time: Duration) -> u64 {
+    whole_seconds(time.min(LONGEST))
+}
+
+/// Nothing came of it, and the same question may do later.
+fn is_down(error: &RedisError) -> bool {
+    error.is_io_error()
+        || matches!(
+            error.kind(),
+            ErrorKind::ClusterConnectionNotFound
+                | ErrorKind::Server(
+                    ServerErrorKind::BusyLoading
+                        | ServerErrorKind::ClusterDown
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::TryAgain
+                )
+        )
+}
+
+const TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECTING: Duration = Duration::from_secs(1);
+
+/// Enough to follow a slot that moved; a node that is down is told, not waited for.
+const CLUSTER_RETRIES: u32 = 3;
