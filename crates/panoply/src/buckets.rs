@@ -63,10 +63,12 @@ struct Name(u64);
 
 impl Hasher for Name {
     fn write(&mut self, bytes: &[u8]) {
-        for bytes in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            self.write_u64(u64::from_le_bytes(word));
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            self.write_u64(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
         }
     }
 
@@ -76,6 +78,11 @@ impl Hasher for Name {
 
     fn write_u32(&mut self, word: u32) {
         self.write_u64(word.into());
+    }
+
+    // Which variant of an enum it is comes this way, and would otherwise go by the byte.
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
     }
 
     fn write_u64(&mut self, word: u64) {
@@ -231,8 +238,8 @@ fn index(hash: u64, length: usize) -> usize {
 }
 
 fn now_in_ticks(now: Duration) -> u64 {
-    let ticks = now.as_micros() / u128::from(1_000_000 / TICKS_A_SECOND);
-    u64::try_from(ticks).unwrap_or(DEBT).min(DEBT)
+    let part = u64::from(now.subsec_nanos()) * TICKS_A_SECOND / 1_000_000_000;
+    now.as_secs().saturating_mul(TICKS_A_SECOND).saturating_add(part).min(DEBT)
 }
 
 fn duration(ticks: u64) -> Duration {

@@ -348,7 +348,7 @@ impl Cookies {
     }
 
     fn makes_lax(&self, cookie: &SetCookie<'_>, answer: &Answer) -> bool {
-        let is_open = cookie.same_site().is_none() && cookie.attribute("Partitioned").is_none();
+        let is_open = cookie.same_site().is_none() && !cookie.is_partitioned();
         is_open
             && match self.same_site {
                 AddSameSite::Always => true,

@@ -25,6 +25,16 @@ pub struct SetCookie<'l> {
     new_name: Option<&'l [u8]>,
     new_value: Option<&'l [u8]>,
     added: [Option<Added>; 4],
+    flags: Flags,
+}
+
+/// What is asked of every line, noted when it is read: to look it up each time would be to read it again.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    is_secure: bool,
+    is_http_only: bool,
+    is_partitioned: bool,
+    same_site: Option<SameSite>,
 }
 
 /// An attribute behind those of the line.
@@ -56,7 +66,8 @@ impl<'l> SetCookie<'l> {
     /// value, or for more than 4,096 bytes of them.
     #[must_use]
     pub fn parse(line: &'l [u8]) -> Option<Self> {
-        if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        // To the end in any case: without a way out the compiler takes sixteen bytes at once.
+        if line.iter().fold(false, |found, byte| found | (byte.is_ascii_control() & (*byte != b'\t'))) {
             return None;
         }
         let (pair, attributes) = split_once(line, b';');
@@ -71,6 +82,7 @@ impl<'l> SetCookie<'l> {
             new_name: None,
             new_value: None,
             added: [None; 4],
+            flags: attributes_in(attributes).fold(Flags::default(), Flags::with),
         })
     }
 
@@ -94,20 +106,15 @@ impl<'l> SetCookie<'l> {
 
     /// All attributes, in order.
     pub fn attributes(&self) -> impl Iterator<Item = Attribute<'l>> {
-        let said = self.attributes.split(|byte| *byte == b';').map(|attribute| {
-            let (name, value) = split_once(attribute, b'=');
-            (name.trim_ascii(), value.trim_ascii())
-        });
-        let said = said.filter(|(name, value)| !name.is_empty() || !value.is_empty());
-        said.chain(self.added.into_iter().flatten().map(|added| -> Attribute<'l> { added.attribute() }))
+        let added = self.added.into_iter().flatten().map(|added| -> Attribute<'l> { added.attribute() });
+        attributes_in(self.attributes).chain(added)
     }
 
     /// The value of an attribute, the last one where there are several; `name` in any case.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&'l [u8]> {
-        // A longer value makes browsers overlook the attribute (RFC 6265bis §5.6).
-        let of_name = |(said, value): &Attribute<'_>| {
-            said.eq_ignore_ascii_case(name.as_bytes()) && value.len() <= LONGEST_ATTRIBUTE
+        let of_name = |attribute: &Attribute<'_>| {
+            attribute.0.eq_ignore_ascii_case(name.as_bytes()) && !is_overlooked(attribute)
         };
         self.attributes().filter(of_name).last().map(|(_, value)| value)
     }
@@ -115,21 +122,24 @@ impl<'l> SetCookie<'l> {
     /// Sent over TLS only. What is written behind `Secure=` does not matter, not even `false`.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        self.attribute("Secure").is_some()
+        self.flags.is_secure
     }
 
     /// Out of reach of scripts.
     #[must_use]
     pub fn is_http_only(&self) -> bool {
-        self.attribute("HttpOnly").is_some()
+        self.flags.is_http_only
+    }
+
+    /// Kept apart for each site that frames us.
+    pub(super) fn is_partitioned(&self) -> bool {
+        self.flags.is_partitioned
     }
 
     /// What is said of other sites, if it is a word that browsers know.
     #[must_use]
     pub fn same_site(&self) -> Option<SameSite> {
-        let said = self.attribute("SameSite")?;
-        let known = [SameSite::Strict, SameSite::Lax, SameSite::None];
-        known.into_iter().find(|same_site| said.eq_ignore_ascii_case(same_site.as_str().as_bytes()))
+        self.flags.same_site
     }
 
     /// Adds `Secure`, unless it is there.
@@ -190,9 +200,8 @@ impl<'l> SetCookie<'l> {
         if !self.is_changed() {
             return self.line.to_vec();
         }
-        let longer = self.name().len() + self.value().len();
-        let mut line = Vec::with_capacity(self.line.len() + longer + 3 * "; SameSite=Strict".len());
         let kept = if self.added.iter().any(Option::is_some) { unpadded(self.line) } else { self.line };
+        let mut line = Vec::with_capacity(self.printed_length(kept));
         if self.new_name.is_some() || self.new_value.is_some() {
             let (pair, rest) = kept.split_at(split_once(kept, b';').0.len());
             self.print_pair(pair, &mut line);
@@ -200,13 +209,9 @@ impl<'l> SetCookie<'l> {
         } else {
             line.extend_from_slice(kept);
         }
-        for (name, value) in self.added.into_iter().flatten().map(Added::attribute) {
+        for text in self.added.into_iter().flatten().map(Added::text) {
             line.extend_from_slice(b"; ");
-            line.extend_from_slice(name);
-            if !value.is_empty() {
-                line.push(b'=');
-                line.extend_from_slice(value);
-            }
+            line.extend_from_slice(text);
         }
         line
     }
@@ -216,6 +221,15 @@ impl<'l> SetCookie<'l> {
         self.is_changed()
             .then(|| HeaderValue::from_maybe_shared(bytes::Bytes::from(self.print())).ok())
             .flatten()
+    }
+
+    /// No more than that, since `Bytes` takes over a vector without room to spare as it is, and any other with one
+    /// more piece of memory.
+    fn printed_length(&self, kept: &[u8]) -> usize {
+        let equals = usize::from(self.name.is_empty() && !self.name().is_empty());
+        let pair = self.name().len() + self.value().len() + equals;
+        let added = self.added.into_iter().flatten().map(|added| "; ".len() + added.text().len());
+        kept.len() + pair - self.name.len() - self.value.len() + added.sum::<usize>()
     }
 
     /// What stands before the first `;`, with another name or value between the same white space.
@@ -240,17 +254,50 @@ impl<'l> SetCookie<'l> {
     /// Takes the next free place. There is one for each of the four attributes; `SameSite` can be changed
     /// over and over, and then takes the place that it has.
     fn with(mut self, attribute: Added) -> Self {
-        let name = attribute.attribute().0;
-        let is_its_place =
-            |place: &&mut Option<Added>| place.is_none_or(|placed| placed.attribute().0 == name);
+        let is_its_place = |place: &&mut Option<Added>| {
+            place.is_none_or(|placed| std::mem::discriminant(&placed) == std::mem::discriminant(&attribute))
+        };
         if let Some(place) = self.added.iter_mut().find(is_its_place) {
             *place = Some(attribute);
+        }
+        self.flags = self.flags.with(attribute.attribute());
+        self
+    }
+}
+
+impl Flags {
+    /// With what one more attribute says.
+    fn with(mut self, attribute: Attribute<'_>) -> Self {
+        let (name, value) = attribute;
+        if is_overlooked(&attribute) {
+            return self;
+        }
+        if name.eq_ignore_ascii_case(b"Secure") {
+            self.is_secure = true;
+        } else if name.eq_ignore_ascii_case(b"HttpOnly") {
+            self.is_http_only = true;
+        } else if name.eq_ignore_ascii_case(b"Partitioned") {
+            self.is_partitioned = true;
+        } else if name.eq_ignore_ascii_case(b"SameSite") {
+            self.same_site = SameSite::named(value); // the last one counts, whatever it says
         }
         self
     }
 }
 
 impl Added {
+    /// As it stands in a line.
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Self::Secure => b"Secure",
+            Self::HttpOnly => b"HttpOnly",
+            Self::SameSite(SameSite::Strict) => b"SameSite=Strict",
+            Self::SameSite(SameSite::Lax) => b"SameSite=Lax",
+            Self::SameSite(SameSite::None) => b"SameSite=None",
+            Self::RootPath => b"Path=/",
+        }
+    }
+
     const fn attribute(self) -> Attribute<'static> {
         match self {
             Self::Secure => (b"Secure", b""),
@@ -292,6 +339,25 @@ impl SameSite {
             Self::None => "None",
         }
     }
+
+    fn named(word: &[u8]) -> Option<Self> {
+        let known = [Self::Strict, Self::Lax, Self::None];
+        known.into_iter().find(|known| word.eq_ignore_ascii_case(known.as_str().as_bytes()))
+    }
+}
+
+/// What stands behind the pair, in order.
+fn attributes_in(text: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
+    let all = text.split(|byte| *byte == b';').map(|attribute| {
+        let (name, value) = split_once(attribute, b'=');
+        (name.trim_ascii(), value.trim_ascii())
+    });
+    all.filter(|(name, value)| !name.is_empty() || !value.is_empty())
+}
+
+/// Browsers pass over an attribute with a long value (RFC 6265bis §5.6).
+fn is_overlooked((_, value): &Attribute<'_>) -> bool {
+    value.len() > LONGEST_ATTRIBUTE
 }
 
 /// Name and value of a pair, white space and all; without `=`, all is value.
