@@ -35,7 +35,7 @@
 //!
 //! | | rate-limiter-flexible | here |
 //! |---|---|---|
-//! | a window of 0.5 s in Redis | is floored to none: the count never ends | is rounded up to whole seconds: never too short |
+//! | windows of 0.5 s and 1.9 s in Redis | are floored: to none, so that the count never ends, and to 1 s | are rounded up to whole seconds |
 //! | a window of more than 24.8 days in memory | overflows a timer and ends after a millisecond | ends in its time |
 //! | `penalty` crosses the line | no block ever begins | begins the block, as any hit that crosses |
 //! | the block at the crossing | a second step, lost when the process ends before it | one step with the hit |
@@ -43,7 +43,7 @@
 //! | a key without an end in memory | stays for ever | is given the window by the next hit, unless it is over the line |
 //! | never (−1 ms) in `Retry-After` | "1 second" in the recipes | [`Standing::retry_after`] is none |
 //! | `set` answers | that nothing remains | what remains |
-//! | a memory that is full | grows until the process ends | forgets the smallest counts, never a block: [`Memory`] |
+//! | a memory that is full | grows until the process ends | forgets the smallest counts, never one that is refused: [`Memory`] |
 
 mod limiter;
 mod memory;

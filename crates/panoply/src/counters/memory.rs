@@ -15,10 +15,11 @@ use crate::store::{Answer, LONGEST, StoreError};
 ///
 /// Keys are spread over sets of 64 places, each with a lock of its own. Where all 64 are taken, what has ended goes
 /// first, then the smallest count; of equal ones that which ends soonest. So a flood of new keys drives out what
-/// was hit once, and not who is about to be stopped; a key that is blocked is never driven out. Where all 64 are
-/// blocked, a new key is refused until the first of them ends: it is answered [`i64::MAX`] points, and
-/// [`set`](Counters::set) and [`block`](Counters::block) fail. Nobody's block is ever lifted by others. When blocked
-/// keys are half of the capacity, one set in two million is so closed; when they are three quarters, one in 64.
+/// was hit once, and not who is about to be stopped. A key that is refused, for it is over its line or was blocked, is
+/// never driven out: nobody is set free by others. Where all 64 are such, a new key is refused until the first of
+/// them ends: it is answered [`i64::MAX`] points, and [`set`](Counters::set) and [`block`](Counters::block) fail.
+/// When such keys are half of the capacity, one set in two million is so closed; when they are three quarters, one
+/// in 64.
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,12 +79,9 @@ impl Memory {
     fn count(&self, key: &str, points: i64, rule: &Rule) -> Count {
         let (name, now) = (self.name(key), self.clock.now());
         let mut set = self.set(name);
-        let was = set.find(name, now);
-        let count = rule.add(was.map(|slot| slot.count(now)), points);
-        // A key that was blocked stays so until it ends or is let in again.
-        let before = was.map_or(0, |slot| slot.points);
-        let blocked = rule.crosses(before, count.points)
-            || was.is_some_and(|slot| slot.blocked) && rule.is_over(count.points);
+        let was = set.find(name, now).map(|slot| slot.count(now));
+        let count = rule.add(was, points);
+        let blocked = rule.is_over(count.points);
         match set.put(Slot::new(name, count, now, blocked), now) {
             Ok(()) => count,
             Err(full) => full.answer(),
@@ -162,6 +160,7 @@ struct Slot {
     name: Name,
     points: i64,
     until: Duration,
+    /// By the last hit, which knew the line.
     blocked: bool,
 }
 

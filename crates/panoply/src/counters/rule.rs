@@ -68,7 +68,7 @@ impl Rule {
     }
 
     /// Whether the hit between the two begins a block.
-    pub(super) fn crosses(&self, before: i64, after: i64) -> bool {
+    fn crosses(&self, before: i64, after: i64) -> bool {
         self.block.is_some() && !self.is_over(before) && self.is_over(after)
     }
 

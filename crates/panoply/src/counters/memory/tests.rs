@@ -25,6 +25,8 @@ async fn a_flood_drives_out_what_was_hit_once_and_nobody_who_is_nearly_stopped_o
     limiter.penalty(&memory, "nearly", 3).await.unwrap();
     limiter.penalty(&memory, "crossed", 4).await.unwrap();
     limiter.block(&memory, "blocked", MINUTE / 2).await.unwrap();
+    let strict = Limiter::new("", 0, MINUTE);
+    assert!(strict.consume(&memory, "over", 1).await.unwrap().is_refused());
     limiter.set(&memory, "lifted", -5, MINUTE).await.unwrap();
     for n in 0..10_000 {
         clock.advance(Duration::from_millis(1));
@@ -35,6 +37,7 @@ async fn a_flood_drives_out_what_was_hit_once_and_nobody_who_is_nearly_stopped_o
         ("nearly", Some(3)),
         ("crossed", Some(4)),
         ("blocked", Some(4)),
+        ("over", Some(1)), // no more than the flood's, but too much here
         ("flood 9999", Some(1)),
         ("flood 0", None),
         ("lifted", None),
