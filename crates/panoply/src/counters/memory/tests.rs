@@ -70,6 +70,7 @@ async fn where_all_are_blocked_a_new_key_is_refused_until_the_first_of_them_ends
         assert!(limiter.consume(&memory, &n.to_string(), 1).await.unwrap().is_refused(), "{n}");
     }
     clock.advance(MINUTE / 2);
+    assert_eq!(limiter.get(&memory, "new").await.unwrap(), None);
     assert!(!limiter.consume(&memory, "new", 1).await.unwrap().is_refused());
     assert_eq!(memory.len(), PLACES);
 }
