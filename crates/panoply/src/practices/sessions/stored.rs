@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::state::{BORN, COOKIE, Id, Place, Saved, State};
 use super::stored_cookie::StoredCookie;
 use super::work::{How, Work, Write, Written};
-use super::{Form, Outage, Session, SessionError, Sessions, Unset, Visited, prefixed};
+use super::{Form, NotSaved, Outage, Session, SessionError, Sessions, Unset, Visited, prefixed};
 use crate::cookie_header;
 use crate::keys::KeyIndex;
 use crate::random::random_id;
@@ -183,6 +183,10 @@ impl Sessions {
         match self.write(session, plan).await {
             Err(error) if plan.touch => {
                 tracing::warn!(%error, "a session was not touched, and is over sooner");
+            }
+            // The store may keep it: all the more the browser is to forget it.
+            Err(error) if self.not_saved == NotSaved::Log && session.state().is_destroyed => {
+                tracing::error!(%error, "a session was not ended in the store");
             }
             written => written?,
         }

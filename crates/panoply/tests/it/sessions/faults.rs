@@ -102,6 +102,23 @@ async fn where_the_store_fails_a_page_does_too_but_only_one_that_needs_it() {
 }
 
 #[tokio::test]
+async fn who_logs_out_while_the_store_fails_is_forgotten_by_the_browser_or_told() {
+    for (not_saved, status, is_forgotten) in [(NotSaved::Fail, 500, false), (NotSaved::Log, 200, true)] {
+        let sessions = Sessions::express("sid", &keys()).unwrap().when_not_saved(not_saved);
+        let (healthy, ..) = stored(sessions.clone());
+        let mut visitor = Visitor::of(&healthy);
+        visitor.post("/sign_in").await;
+        let store = Arc::new(Faulty { inner: Memory::new(), load: Fault::No, save: Fault::Slow });
+        let (id, text) = (urlencoded_id(&visitor.cookies[0].1), r#"{"cookie":{},"user":"tim"}"#);
+        store.inner.create(&id, text, Duration::from_secs(60)).await.unwrap();
+        let shield = Shield::bare().sessions(sessions.store(store));
+        let mut visitor = Visitor { cookies: visitor.cookies, ..Visitor::of(&shield) };
+        assert_eq!(visitor.post("/sign_out").await, status, "{not_saved:?}");
+        assert_eq!(visitor.cookies.is_empty(), is_forgotten, "{not_saved:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_given_up_still_logs_out() {
     let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     let save = Fault::Waits(permits.clone());
