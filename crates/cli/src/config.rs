@@ -13,7 +13,8 @@ pub(crate) fn config(command: Configuration) -> Result<ExitCode, Trouble> {
     match command {
         Configuration::Check { file } => {
             let config = front::read(&file)?;
-            println!("{}: right, {} sites", file.display(), config.sites.len());
+            let sites = config.sites.len();
+            println!("{}: right, {sites} {}", file.display(), if sites == 1 { "site" } else { "sites" });
         }
         Configuration::Default => print!("{}", Config::EXAMPLE),
     }
