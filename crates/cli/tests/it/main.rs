@@ -21,3 +21,4 @@ mod run;
 mod scratch;
 mod serve;
 mod store;
+mod upstream;
