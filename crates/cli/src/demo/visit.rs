@@ -321,9 +321,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_door_is_a_finding() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Taken, so that nobody else opens it meanwhile, and never listened at.
+        let closed = tokio::net::TcpSocket::new_v4().unwrap();
+        closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = closed.local_addr().unwrap();
         for finding in compare(address, address, RootCertStore::empty()).await {
             assert!(!finding.naked.safe && finding.naked.said.starts_with("no answer: "), "{finding:?}");
         }
