@@ -4,7 +4,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Buckets;
 use crate::practices::errors::Ration;
-use crate::random::random_id;
 
 /// What outlives a shield: the clock, the counters, the source of randomness.
 ///
@@ -41,12 +40,6 @@ impl World {
     #[must_use]
     pub fn random(&self) -> u128 {
         rand::random()
-    }
-
-    /// 24 bytes that nobody can guess, as 32 letters, digits, `-` and `_`: the id of a session.
-    #[must_use]
-    pub fn random_id(&self) -> String {
-        random_id()
     }
 }
 
