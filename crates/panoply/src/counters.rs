@@ -45,6 +45,8 @@
 //! | `set` answers | that nothing remains | what remains |
 //! | a memory that is full | grows until the process ends | forgets the smallest counts, never one that is refused: [`Memory`] |
 
+mod answer;
+mod key;
 mod limiter;
 mod memory;
 #[cfg(feature = "redis")]
@@ -54,35 +56,42 @@ mod rule;
 use std::fmt;
 use std::time::Duration;
 
+pub use answer::Answer;
+pub use key::Key;
 pub use limiter::{Limiter, Standing, Verdict};
 pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 pub use rule::Rule;
 
-use crate::store::Answer;
-
 /// Keeps a count by key, each until its end.
 ///
-/// A key is any text. Times are rounded up to whole seconds by those that count in seconds; none is zero, and over a
-/// hundred years are a hundred. No end, `None`, is for ever. Counts are exact up to 2^53. Every call is one step:
-/// others see all of it or nothing.
+/// Times are rounded up to whole seconds by those that count in seconds; none is zero, and over a hundred years are a
+/// hundred. No end, `None`, is for ever. Counts are exact up to 2^53. Every call is one step: others see all of it or
+/// nothing.
 pub trait Counters: fmt::Debug + Send + Sync {
     /// Adds `points`, which may be negative, as [`Rule::add`] says, and answers what stands there now.
-    fn add<'a>(&'a self, key: &'a str, points: i64, rule: &'a Rule) -> Answer<'a, Count>;
+    fn add<'a>(&'a self, key: Key<'a>, points: i64, rule: &'a Rule) -> Answer<'a, Count>;
 
     /// What stands there, unless its end has come.
-    fn peek<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Count>>;
+    fn peek<'a>(&'a self, key: Key<'a>) -> Answer<'a, Option<Count>>;
 
     /// Puts `count` in the place of whatever stands there.
-    fn set<'a>(&'a self, key: &'a str, count: Count) -> Answer<'a, ()>;
+    fn set<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()>;
 
     /// The same for a count that keeps somebody out: who has no room for all others keeps this one.
-    fn block<'a>(&'a self, key: &'a str, count: Count) -> Answer<'a, ()>;
+    fn block<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()>;
 
     /// Forgets the key, and says whether it stood there.
-    fn forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool>;
+    fn forget<'a>(&'a self, key: Key<'a>) -> Answer<'a, bool>;
+
+    /// Who is kept out: the names under `prefix` whose count is above `line`, in no order, at most
+    /// [`MOST_LISTED`]. It is for an operator who looks, and may take its time.
+    fn over<'a>(&'a self, prefix: &'a str, line: u32) -> Answer<'a, Vec<(String, Count)>>;
 }
+
+/// How many names [`Counters::over`] gives at most.
+pub const MOST_LISTED: usize = 1_000;
 
 /// What stands under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

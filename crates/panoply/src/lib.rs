@@ -73,7 +73,7 @@ pub use practices::{
     sessions::{CookieSession, Session, SessionError, Sessions},
 };
 pub use rate::Rate;
-pub use rejection::Rejection;
+pub use rejection::{Evidence, Rejection};
 pub use request_body::{RequestBody, TooSlow};
 pub use service::ShieldService;
 pub use setting::SettingError;

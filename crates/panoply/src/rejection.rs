@@ -16,7 +16,21 @@ pub struct Rejection {
     pub(crate) reason: Cow<'static, str>,
     /// Boxed: most have none, and every verdict carries the space.
     headers: Option<Box<HeaderMap>>,
+    evidence: Option<Box<Evidence>>,
     pub(crate) only_observed: bool,
+}
+
+/// What an operator is told of a refusal, beside its reason; no visitor ever is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Which rule of the practice: a limit's name, a metric's.
+    pub rule: Cow<'static, str>,
+    /// Who or what was counted: an address, a network, a user name's hash; empty where nobody was.
+    pub key: String,
+    /// What was counted, and how much of it is allowed; zeros where nothing is counted.
+    pub count: i64,
+    /// The most that is allowed.
+    pub points: u32,
 }
 
 impl Rejection {
@@ -27,7 +41,14 @@ impl Rejection {
 
     /// No practice refuses, but there is no answer of the app's either.
     pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, practice: None, reason: reason.into(), headers: None, only_observed: false }
+        Self {
+            status,
+            practice: None,
+            reason: reason.into(),
+            headers: None,
+            evidence: None,
+            only_observed: false,
+        }
     }
 
     /// Says when to come back; rounded up to whole seconds, at least one (RFC 9110 §10.2.3).
@@ -42,6 +63,19 @@ impl Rejection {
     pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
         self.headers.get_or_insert_default().insert(name, value);
         self
+    }
+
+    /// What it rests on.
+    #[must_use]
+    pub fn evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = Some(Box::new(evidence));
+        self
+    }
+
+    /// What it rests on, where the practice counts.
+    #[must_use]
+    pub fn rests_on(&self) -> Option<&Evidence> {
+        self.evidence.as_deref()
     }
 
     /// Logged, and let pass, even where the practice is on.

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Buckets;
+use crate::counters::{Counters, Memory};
 use crate::practices::errors::Ration;
 
 /// What outlives a shield: the clock, the counters, the source of randomness.
@@ -13,6 +14,8 @@ use crate::practices::errors::Ration;
 pub struct World {
     clock: Clock,
     pub(crate) buckets: Buckets,
+    /// What must not be lost with this process, and what other machines count too.
+    pub(crate) counters: Arc<dyn Counters>,
     /// How much of masked error pages the log still takes.
     pub(crate) originals: Ration,
 }
@@ -21,7 +24,16 @@ impl World {
     /// A world that lives by `clock`.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, buckets: Buckets::default(), originals: Ration::default() }
+        let counters = Arc::new(Memory::with_clock(clock.clone()));
+        Self { clock, buckets: Buckets::default(), counters, originals: Ration::default() }
+    }
+
+    /// Counts in `counters` what is counted by name: failed logins, and limits that are shared. Without, it is this
+    /// process's memory.
+    #[must_use]
+    pub fn counters(mut self, counters: Arc<dyn Counters>) -> Self {
+        self.counters = counters;
+        self
     }
 
     /// The time since the world began.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::rule::lasting;
-use super::{Count, Counters, Rule};
+use super::{Count, Counters, Key, Rule};
 use crate::store::StoreError;
 
 /// So many points in a window for each key, and where its counts are: under the prefix, a colon and the key.
@@ -37,8 +37,8 @@ impl Limiter {
 
     /// Under what the counters keep `key`.
     #[must_use]
-    pub fn key(&self, key: &str) -> String {
-        if self.prefix.is_empty() { key.to_owned() } else { format!("{}:{key}", self.prefix) }
+    pub const fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
+        Key { prefix: self.prefix.as_str(), name: key }
     }
 
     /// Charges `points`, and refuses who has consumed more than there are; refused hits count as well.
@@ -86,7 +86,7 @@ impl Limiter {
     /// # Errors
     /// When the counters fail.
     pub async fn get(&self, counters: &dyn Counters, key: &str) -> Result<Option<Standing>, StoreError> {
-        let count = counters.peek(&self.key(key)).await?;
+        let count = counters.peek(self.key(key)).await?;
         Ok(count.map(|count| self.standing(count, false)))
     }
 
@@ -101,7 +101,7 @@ impl Limiter {
         time: Duration,
     ) -> Result<Standing, StoreError> {
         let count = Count { points: i64::from(self.rule.points()) + 1, left: lasting(time) };
-        counters.block(&self.key(key), count).await?;
+        counters.block(self.key(key), count).await?;
         Ok(self.standing(count, false))
     }
 
@@ -117,7 +117,7 @@ impl Limiter {
         time: Duration,
     ) -> Result<Standing, StoreError> {
         let count = Count { points, left: lasting(time) };
-        counters.set(&self.key(key), count).await?;
+        counters.set(self.key(key), count).await?;
         Ok(self.standing(count, false))
     }
 
@@ -126,11 +126,20 @@ impl Limiter {
     /// # Errors
     /// When the counters fail.
     pub async fn delete(&self, counters: &dyn Counters, key: &str) -> Result<bool, StoreError> {
-        counters.forget(&self.key(key)).await
+        counters.forget(self.key(key)).await
+    }
+
+    /// Who is kept out now, at most [`MOST_LISTED`](super::MOST_LISTED) keys.
+    ///
+    /// # Errors
+    /// When the counters fail.
+    pub async fn over(&self, counters: &dyn Counters) -> Result<Vec<(String, Standing)>, StoreError> {
+        let over = counters.over(&self.prefix, self.rule.points()).await?;
+        Ok(over.into_iter().map(|(name, count)| (name, self.standing(count, false))).collect())
     }
 
     async fn add(&self, counters: &dyn Counters, key: &str, points: i64) -> Result<Standing, StoreError> {
-        let count = counters.add(&self.key(key), points, &self.rule).await?;
+        let count = counters.add(self.key(key), points, &self.rule).await?;
         Ok(self.standing(count, count.points == points))
     }
 
@@ -237,7 +246,7 @@ mod tests {
     #[test]
     fn a_key_stands_under_its_prefix() {
         for (prefix, key) in [("rlflx", "rlflx:ann"), ("", "ann"), ("a:b", "a:b:ann")] {
-            assert_eq!(Limiter::new(prefix, 1, Duration::ZERO).key("ann"), key);
+            assert_eq!(Limiter::new(prefix, 1, Duration::ZERO).key("ann").to_string(), key);
         }
     }
 

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Count, Counters, Rule};
+use super::{Answer, Count, Counters, Key, Rule};
 use crate::Clock;
-use crate::store::{Answer, LONGEST, StoreError};
+use crate::store::{LONGEST, StoreError};
 
 /// Counts in this process's memory: gone with it, and shared with no other.
 ///
@@ -24,17 +24,18 @@ use crate::store::{Answer, LONGEST, StoreError};
 /// ```
 /// use std::time::Duration;
 /// use panoply::Clock;
-/// use panoply::counters::{Count, Counters, Memory};
+/// use panoply::counters::{Count, Counters, Key, Memory};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), panoply::store::StoreError> {
 /// let clock = Clock::manual();
 /// let counters = Memory::with_clock(clock.clone());
 /// let count = Count { points: 3, left: Some(Duration::from_secs(60)) };
-/// counters.set("ann", count).await?;
-/// assert_eq!(counters.peek("ann").await?, Some(count));
+/// let ann = Key { prefix: "login", name: "ann" };
+/// counters.set(ann, count).await?;
+/// assert_eq!(counters.peek(ann).await?, Some(count));
 /// clock.advance(Duration::from_secs(60));
-/// assert_eq!(counters.peek("ann").await?, None);
+/// assert_eq!(counters.peek(ann).await?, None);
 /// # Ok(())
 /// # }
 /// ```
@@ -76,7 +77,7 @@ impl Memory {
         self.len() == 0
     }
 
-    fn count(&self, key: &str, points: i64, rule: &Rule) -> Count {
+    fn count(&self, key: Key<'_>, points: i64, rule: &Rule) -> Count {
         let (name, now) = (self.name(key), self.clock.now());
         let mut set = self.set(name);
         let was = set.find(name, now).map(|slot| slot.count(now));
@@ -88,15 +89,24 @@ impl Memory {
         }
     }
 
-    fn put(&self, key: &str, count: Count, blocked: bool) -> Result<(), StoreError> {
+    fn put(&self, key: Key<'_>, count: Count, blocked: bool) -> Result<(), StoreError> {
         let (name, now) = (self.name(key), self.clock.now());
         let slot = Slot::new(name, count, now, blocked);
         self.set(name).put(slot, now).map_err(|full| StoreError::Refused(Box::new(full)))
     }
 
-    fn name(&self, key: &str) -> Name {
+    fn name(&self, key: Key<'_>) -> Name {
         let [one, other] = &self.hashers;
-        (one.hash_one(key), other.hash_one(key))
+        let hash = |hasher: &RandomState| {
+            let mut hash = hasher.build_hasher();
+            if !key.prefix.is_empty() {
+                hash.write(key.prefix.as_bytes());
+                hash.write(b":");
+            }
+            hash.write(key.name.as_bytes());
+            hash.finish()
+        };
+        (hash(one), hash(other))
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is below the length, which is never zero")]
@@ -107,35 +117,35 @@ impl Memory {
 
 /// No lock is ever held across an await: there is none.
 impl Counters for Memory {
-    fn add<'a>(&'a self, key: &'a str, points: i64, rule: &'a Rule) -> Answer<'a, Count> {
-        Box::pin(async move { Ok(self.count(key, points, rule)) })
+    fn add<'a>(&'a self, key: Key<'a>, points: i64, rule: &'a Rule) -> Answer<'a, Count> {
+        Answer::now(Ok(self.count(key, points, rule)))
     }
 
-    fn peek<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Count>> {
-        Box::pin(async move {
-            let (name, now) = (self.name(key), self.clock.now());
-            let set = self.set(name);
-            let found = set.find(name, now).map(|slot| slot.count(now));
-            Ok(found.or_else(|| set.closed(now).map(|full| full.answer())))
-        })
+    fn peek<'a>(&'a self, key: Key<'a>) -> Answer<'a, Option<Count>> {
+        let (name, now) = (self.name(key), self.clock.now());
+        let set = self.set(name);
+        let found = set.find(name, now).map(|slot| slot.count(now));
+        Answer::now(Ok(found.or_else(|| set.closed(now).map(|full| full.answer()))))
     }
 
-    fn set<'a>(&'a self, key: &'a str, count: Count) -> Answer<'a, ()> {
-        Box::pin(async move { self.put(key, count, false) })
+    fn set<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()> {
+        Answer::now(self.put(key, count, false))
     }
 
-    fn block<'a>(&'a self, key: &'a str, count: Count) -> Answer<'a, ()> {
-        Box::pin(async move { self.put(key, count, true) })
+    fn block<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()> {
+        Answer::now(self.put(key, count, true))
     }
 
-    fn forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
-        Box::pin(async move {
-            let (name, now) = (self.name(key), self.clock.now());
-            let mut set = self.set(name);
-            let found = set.find(name, now).is_some();
-            set.0.retain(|slot| slot.name != name);
-            Ok(found)
-        })
+    fn forget<'a>(&'a self, key: Key<'a>) -> Answer<'a, bool> {
+        let (name, now) = (self.name(key), self.clock.now());
+        let mut set = self.set(name);
+        let found = set.find(name, now).is_some();
+        set.0.retain(|slot| slot.name != name);
+        Answer::now(Ok(found))
+    }
+
+    fn over<'a>(&'a self, _: &'a str, _: u32) -> Answer<'a, Vec<(String, Count)>> {
+        Answer::now(Err(StoreError::Refused("a memory of hashes knows no names".into())))
     }
 }
 

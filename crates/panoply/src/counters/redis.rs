@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use redis::cmd;
 
-use super::{Count, Counters, Rule};
+use super::{Answer, Count, Counters, Key, Rule};
 use crate::SettingError;
 use crate::redis_servers::{Question, Script, Servers, seconds};
-use crate::store::{Answer, StoreError};
+use crate::store::StoreError;
 
 /// Counts in Redis 7, Valkey or Dragonfly, alone or as a cluster, as rate-limiter-flexible keeps them: the value is
 /// the points in decimal, the time the key's own. Node and Rust count together.
@@ -83,45 +83,49 @@ impl Redis {
 }
 
 impl Counters for Redis {
-    fn add<'a>(&'a self, key: &'a str, points: i64, rule: &'a Rule) -> Answer<'a, Count> {
+    fn add<'a>(&'a self, key: Key<'a>, points: i64, rule: &'a Rule) -> Answer<'a, Count> {
         let ask = |verb, script: &str| {
             let mut command = cmd(verb);
-            command.arg(script).arg(1).arg(key).arg(points);
+            command.arg(script).arg(1).arg(key.to_string()).arg(points);
             for time in [rule.window(), rule.block()] {
                 command.arg(time.map_or(0, seconds));
             }
             command.arg(rule.points());
             command
         };
-        Box::pin(self.hit(Script {
+        Answer::later(self.hit(Script {
             by_hash: ask("EVALSHA", &HASH),
             by_text: ask("EVAL", HIT),
             repeatable: points >= 0,
         }))
     }
 
-    fn peek<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Count>> {
-        Box::pin(self.found(key))
+    fn peek<'a>(&'a self, key: Key<'a>) -> Answer<'a, Option<Count>> {
+        Answer::later(async move { self.found(&key.to_string()).await })
     }
 
-    fn set<'a>(&'a self, key: &'a str, count: Count) -> Answer<'a, ()> {
+    fn set<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()> {
         let mut set = cmd("SET");
-        set.arg(key).arg(count.points);
+        set.arg(key.to_string()).arg(count.points);
         if let Some(left) = count.left {
             set.arg("EX").arg(seconds(left).max(1));
         }
-        Box::pin(self.servers.ask(Question::One(set)))
+        Answer::later(self.servers.ask(Question::One(set)))
     }
 
     /// The same: what Redis drops when it is full is its operator's to say (`maxmemory-policy noeviction`).
-    fn block<'a>(&'a self, key: &'a str, count: Count) -> Answer<'a, ()> {
+    fn block<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()> {
         self.set(key, count)
     }
 
-    fn forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
+    fn forget<'a>(&'a self, key: Key<'a>) -> Answer<'a, bool> {
         let mut delete = cmd("DEL");
-        delete.arg(key);
-        Box::pin(self.servers.ask(Question::One(delete)))
+        delete.arg(key.to_string());
+        Answer::later(self.servers.ask(Question::One(delete)))
+    }
+
+    fn over<'a>(&'a self, _: &'a str, _: u32) -> Answer<'a, Vec<(String, Count)>> {
+        Answer::now(Err(StoreError::Refused("Redis is not searched yet".into())))
     }
 }
 

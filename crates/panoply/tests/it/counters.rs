@@ -137,7 +137,7 @@ async fn tls_is_checked_and_a_cluster_shares_the_keys() {
     for n in 0..60 {
         let key = n.to_string();
         limiter.penalty(&counters, &key, 2).await.unwrap();
-        let count = counters.peek(&limiter.key(&key)).await.unwrap().unwrap();
+        let count = counters.peek(limiter.key(&key)).await.unwrap().unwrap();
         assert!(matches!(count, Count { points: 2, left: Some(_) }), "{count:?}");
         limiter.block(&counters, &key, MINUTE).await.unwrap();
         assert!(limiter.consume(&counters, &key, 1).await.unwrap().is_refused());

@@ -99,7 +99,9 @@ fn threads_at_once_never_admit_more_than_the_points() {
             std::thread::spawn(move || {
                 let limiter = Limiter::new("", 100, MINUTE);
                 (0..200)
-                    .filter(|_| !limiter.rule().is_over(memory.count("ann", 1, limiter.rule()).points))
+                    .filter(|_| {
+                        !limiter.rule().is_over(memory.count(limiter.key("ann"), 1, limiter.rule()).points)
+                    })
                     .count()
             })
         })

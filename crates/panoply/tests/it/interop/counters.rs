@@ -154,7 +154,7 @@ async fn in_memory_we_count_as_node_does() {
             clock.advance(Duration::from_millis(milliseconds));
             continue;
         }
-        let was = memory.peek(&step.options.limiter().key(step.key)).await.unwrap();
+        let was = memory.peek(step.options.limiter().key(step.key)).await.unwrap();
         forgotten += usize::from(was.is_none());
         if is_a_trap(step, was) {
             continue;
