@@ -6,6 +6,7 @@
 
 mod cookies;
 mod keys;
+mod login;
 mod session;
 mod settings;
 mod shield;
@@ -13,6 +14,7 @@ mod wire;
 
 pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
+pub use login::{login_form, login_json, outcome, place, username};
 pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
@@ -28,7 +30,11 @@ pub const BODIES: &[(&str, Body)] = &[
     ("cookies", cookies),
     ("csp", csp),
     ("forwarded", forwarded),
+    ("login_form", login_form),
+    ("login_json", login_json),
     ("origin", origin),
+    ("outcome", outcome),
+    ("place", place),
     ("rate", rate),
     ("redirect", redirect),
     ("seal", seal),
@@ -36,6 +42,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("set_cookie", set_cookie),
     ("shield", shield),
     ("unsign_cookie", unsign_cookie),
+    ("username", username),
 ];
 
 /// What reads as text is read; a promise about text says nothing of other bytes.

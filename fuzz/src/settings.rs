@@ -31,7 +31,7 @@ pub fn rate(input: &[u8]) {
     prints_what_it_reads::<Exemption>(input);
 }
 
-fn prints_what_it_reads<S>(input: &[u8])
+pub(crate) fn prints_what_it_reads<S>(input: &[u8])
 where
     S: FromStr<Err = SettingError> + Display + Debug + PartialEq,
 {

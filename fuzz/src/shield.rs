@@ -47,11 +47,11 @@ pub fn shield(input: &[u8]) {
 }
 
 /// What is left of the input.
-struct Parts<'i>(&'i [u8]);
+pub(crate) struct Parts<'i>(pub(crate) &'i [u8]);
 
 impl<'i> Parts<'i> {
     /// Up to the next empty line.
-    fn next(&mut self) -> &'i [u8] {
+    pub(crate) fn next(&mut self) -> &'i [u8] {
         let end = self.0.windows(2).position(|pair| pair == b"\n\n").unwrap_or(self.0.len());
         let (part, rest) = self.0.split_at(end);
         self.0 = rest.get(2..).unwrap_or_default();
@@ -59,7 +59,7 @@ impl<'i> Parts<'i> {
     }
 
     /// A first line, and the fields that can be fields.
-    fn head(&mut self) -> (&'i [u8], HeaderMap) {
+    pub(crate) fn head(&mut self) -> (&'i [u8], HeaderMap) {
         let mut lines = self.next().split(|byte| *byte == b'\n');
         let first = lines.next().unwrap_or_default();
         let mut fields = HeaderMap::new();

@@ -5,6 +5,12 @@ const readline = require('node:readline')
 
 async function open() {
   const url = process.env.STORE
+  if (url.startsWith('postgres:')) {
+    const { RateLimiterPostgres } = require('rate-limiter-flexible')
+    const storeClient = new (require('pg').Pool)({ connectionString: url })
+    const table = { tableName: 'rlflx', tableCreated: true, clearExpiredByTimeout: false }
+    return (options) => new RateLimiterPostgres({ storeClient, ...table, ...options })
+  }
   if (url !== 'memory') {
     const { RateLimiterRedis } = require('rate-limiter-flexible')
     const storeClient = require('redis').createClient({ url })

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
-use panoply::Practice;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use panoply::{Practice, RequestId};
 
 /// Production security practices for web apps, in one command.
 #[derive(Debug, Parser)]
@@ -36,20 +35,100 @@ pub(crate) enum Command {
         after_help = "Example:\n  panoply config default > panoply.toml\n  panoply config check"
     )]
     Config(Configuration),
-    /// Say what a practice stops and leaves, and print its settings with their defaults
-    #[command(after_help = "Example:\n  panoply explain csrf")]
+    /// Say why a request was refused, or what a practice stops and leaves
+    #[command(after_help = EXPLAIN_EXAMPLE)]
     Explain {
-        /// The practice, by the word it has everywhere
-        #[arg(value_name = "PRACTICE", value_parser = practice())]
-        practice: Practice,
+        /// The id on the page of a refused request, or a practice by the word it has everywhere
+        #[arg(value_name = "ID|PRACTICE", value_parser = subject)]
+        subject: Subject,
+        #[command(flatten)]
+        at: At,
+        /// How a refusal is told
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: Format,
     },
+    /// See who is kept out of a running gateway, let somebody in again, or keep somebody out
+    #[command(subcommand, after_help = BANS_EXAMPLE)]
+    Bans(Bans),
     /// Check the store of sessions, or make its tables
     #[command(subcommand, after_help = STORE_EXAMPLE)]
     Store(Store),
 }
 
-fn practice() -> impl TypedValueParser<Value = Practice> {
-    PossibleValuesParser::new(Practice::ALL.map(Practice::name)).try_map(|name| name.parse::<Practice>())
+/// What is to be explained.
+#[derive(Clone, Debug)]
+pub(crate) enum Subject {
+    Practice(Practice),
+    Request(RequestId),
+}
+
+/// A request's id is of 32 hexadecimal digits, which no practice is.
+fn subject(text: &str) -> Result<Subject, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(Subject::Request(id));
+    }
+    text.parse().map(Subject::Practice).map_err(|error| {
+        let words = Practice::ALL.map(Practice::name).join(", ");
+        format!("{error}; there is {words}, and the 32 hexadecimal digits of a request's id")
+    })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bans {
+    /// Who is kept out, by an operator or by a practice
+    #[command(after_help = "Example:\n  panoply bans list")]
+    List {
+        #[command(flatten)]
+        at: At,
+        /// How they are told
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: Format,
+    },
+    /// Let somebody in again: forget every ban and every count that keeps this key or address out
+    #[command(after_help = "Example:\n  panoply bans lift 192.0.2.1")]
+    Lift {
+        /// An address, a network, or a key as `bans list` shows it
+        #[arg(value_name = "KEY|ADDRESS")]
+        who: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Keep a network out
+    #[command(
+        after_help = "Example:\n  panoply bans add 192.0.2.0/24 --for 1h --because 'floods the search'"
+    )]
+    Add {
+        /// An address, or a range such as 192.0.2.0/24
+        #[arg(value_name = "NETWORK")]
+        network: String,
+        /// For how long, such as 30min, 1h or 7day [default: until it is lifted]
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<String>,
+        /// Why: for other operators, in `bans list`
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        because: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Which gateway is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct At {
+    /// The gateway's admin address [default: `admin` in the configuration file]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// The configuration file [default: panoply.toml here, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +198,12 @@ pub(crate) struct Front {
     /// The folder for keys and certificates [default: $STATE_DIRECTORY, else the XDG state folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+    /// Where operators ask, for this machine alone unless there is a token [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<String>,
+    /// Where counts are that several machines share: memory, redis://… [default: $PANOPLY_STORE, else memory]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
     /// The configuration file [default: panoply.toml here, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -169,4 +254,7 @@ const STORE_EXAMPLE: &str = "Example:\n  panoply store check redis://127.0.0.1:6
                              PANOPLY_STORE=postgres://shop:a-password@127.0.0.1/shop panoply store migrate";
 const RUN_EXAMPLE: &str = "Example:\n  panoply run -- npm start\n  panoply run --host shop.example \
                            --cert chain.pem --key key.pem --https '[::]:443' --http '[::]:80' -- node app.js";
+const EXPLAIN_EXAMPLE: &str =
+    "Example:\n  panoply explain 0123456789abcdef0123456789abcdef\n  panoply explain csrf";
+const BANS_EXAMPLE: &str = "Example:\n  panoply bans list\n  panoply bans lift 192.0.2.1";
 const SERVE_EXAMPLE: &str = "Example:\n  panoply serve --to http://127.0.0.1:3000";

@@ -1,11 +1,11 @@
 //! The file and the flags become one [`Config`]; a flag goes before the file.
 
-use std::fs;
 use std::path::Path;
+use std::{env, fs};
 
 use panoply::SettingError;
 use panoply_gateway::Config;
-use panoply_gateway::config::{Site, Upstream};
+use panoply_gateway::config::{Secret, Site, Upstream};
 
 use crate::args::Front;
 use crate::trouble::Trouble;
@@ -24,7 +24,7 @@ pub(crate) enum App {
 impl Front {
     /// What the file says, and over it what the flags say.
     pub(crate) fn config(&self, app: App) -> Result<Config, Trouble> {
-        let mut config = self.file()?;
+        let mut config = file(self.config.as_deref())?;
         if let Some(https) = &self.https {
             config.https = parse("--https", https)?;
         }
@@ -38,17 +38,18 @@ impl Front {
         if self.state.is_some() {
             config.state.clone_from(&self.state);
         }
+        if let Some(admin) = &self.admin {
+            config.admin = Some(parse("--admin", admin)?);
+        }
+        // On the command line, every process of the machine can read a password.
+        if let Some(url) = &self.store {
+            config.store.url = Some(Secret::Here(url.clone()));
+        } else if env::var_os(STORE).is_some_and(|url| !url.is_empty()) {
+            config.store.url = Some(Secret::Variable(STORE.to_owned()));
+        }
         self.name_hosts(&mut config)?;
         place(&mut config, app)?;
         Ok(config)
-    }
-
-    fn file(&self) -> Result<Config, Trouble> {
-        match &self.config {
-            Some(path) => read(path),
-            None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE)),
-            None => Ok(Config::default()),
-        }
     }
 
     fn name_hosts(&self, config: &mut Config) -> Result<(), Trouble> {
@@ -58,6 +59,15 @@ impl Front {
         let hosts = self.hosts.iter().map(|host| parse("--host", host)).collect::<Result<_, _>>()?;
         only_site(config, "--host", "name the hosts in the file's `[[site]]` tables")?.hosts = hosts;
         Ok(())
+    }
+}
+
+/// What the file says that was named, else the one that is here, if there is one.
+pub(crate) fn file(named: Option<&Path>) -> Result<Config, Trouble> {
+    match named {
+        Some(path) => read(path),
+        None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE)),
+        None => Ok(Config::default()),
     }
 }
 
@@ -115,4 +125,5 @@ fn only_site<'c>(config: &'c mut Config, flag: &str, hint: &str) -> Result<&'c m
     }
 }
 
+const STORE: &str = "PANOPLY_STORE";
 const DEFAULT_FILE: &str = "panoply.toml";

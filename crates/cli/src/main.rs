@@ -1,6 +1,8 @@
 //! `panoply`: production security practices for web apps, in one command.
 
 mod args;
+mod ask;
+mod bans;
 mod config;
 mod demo;
 mod explain;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, Subject};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,9 +33,13 @@ fn main() -> ExitCode {
         Command::Serve(serve) => block_on(serve::serve(serve)),
         Command::Store(store) => block_on(store::store(store)),
         Command::Config(configuration) => config::config(configuration),
-        Command::Explain { practice } => {
-            explain::explain(practice);
+        Command::Bans(command) => block_on(bans::bans(command)),
+        Command::Explain { subject: Subject::Practice(practice), .. } => {
+            explain::practice(practice);
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Explain { subject: Subject::Request(id), at, format } => {
+            block_on(explain::request(id, at, format))
         }
     };
     ended.unwrap_or_else(|trouble| {

@@ -24,6 +24,9 @@ fn page(gateway: &Gateway, config: &Config, app: &str) -> String {
     if let Some(http) = gateway.http() {
         say(format!("  http         {http}, redirects to https"));
     }
+    if let Some(admin) = gateway.admin() {
+        say(format!("  admin        {admin}, for `panoply bans` and `panoply explain`"));
+    }
     for (site, rule, shield) in gateway.shields() {
         say(match rule {
             None => names(config, site),

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use panoply_gateway::config::KeySource;
 use panoply_gateway::supervise::{App, Command, exit_code, free_port};
 use panoply_gateway::{Gateway, state_folder};
 
@@ -29,13 +28,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
             production: run.production,
             preload: !run.no_preload,
             allow_public_port: run.allow_public_port,
-            withheld: config
-                .keys
-                .as_ref()
-                .and_then(KeySource::variable)
-                .map(Into::into)
-                .into_iter()
-                .collect(),
+            withheld: config.secret_variables().map(Into::into).collect(),
             ..Command::new(program, arguments, state_folder(config.state.as_deref())?)
         },
         port,

@@ -26,6 +26,12 @@ impl Trouble {
         eprintln!("{}", self.0);
     }
 
+    /// The same, and before it what was tried.
+    pub(crate) fn about(self, tried: impl std::fmt::Display) -> Self {
+        let said = self.0.strip_prefix("error: ").unwrap_or(&self.0);
+        Self(format!("error: {tried}: {said}"))
+    }
+
     pub(crate) fn chained(error: &dyn Error, hint: &str) -> Self {
         let mut message = error.to_string();
         let mut source = error.source();

@@ -28,6 +28,8 @@ mod keys;
 mod listen;
 mod place;
 mod rule_path;
+mod secret;
+mod store;
 mod table;
 mod text;
 mod upstream;
@@ -43,6 +45,8 @@ pub use host_name::HostName;
 pub use keys::KeySource;
 pub use listen::Listen;
 pub use rule_path::RulePath;
+pub use secret::Secret;
+pub use store::Store;
 pub use upstream::Upstream;
 
 pub(crate) use host_name::LONGEST as LONGEST_HOST;
@@ -69,6 +73,13 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// The keys that cookies are sealed with; `None`: made on first use and kept in the state folder.
     pub keys: Option<KeySource>,
+    /// Where operators see what happens and undo bans; nowhere unless told. Anything but this machine takes a token.
+    pub admin: Option<Listen>,
+    /// What who asks there has to know; `None`: nothing, and only programs on this machine can ask.
+    pub admin_token: Option<Secret>,
+    /// Where counts are that other machines see too.
+    #[serde(deserialize_with = "store::table_or_url")]
+    pub store: Store,
     /// Whether this machine itself is never rate-limited: whoever starts an app here also loads and tests it from
     /// here. The command line says so, not the file.
     #[serde(skip)]
@@ -97,6 +108,13 @@ impl Config {
             .map_err(|error| explain::setting(text, tree.get_ref(), &error))?;
         check(&config).map_err(|fault| fault.placed(text, tree.get_ref()))?;
         Ok(config)
+    }
+
+    /// The environment variables with secrets of the gateway's, which are not for the app.
+    pub fn secret_variables(&self) -> impl Iterator<Item = &str> {
+        let keys = self.keys.as_ref().and_then(KeySource::variable);
+        let secrets = [&self.store.url, &self.admin_token];
+        keys.into_iter().chain(secrets.into_iter().flatten().filter_map(Secret::variable))
     }
 }
 

@@ -4,16 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use panoply::{Keys, Shield, World};
+use panoply::{Clock, Keys, Shield, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::admin::{Admin, View};
+use crate::bans::Keeper;
 use crate::certificate::Certificate;
 use crate::config::{Config, RulePath};
 use crate::connection::{Door, TlsSettings};
+use crate::counting::Counting;
 use crate::route::Routes;
 use crate::supervise::Proof;
 use crate::worker::{Accepted, Worker};
@@ -27,6 +30,11 @@ pub struct Gateway {
     tls: TlsSettings,
     certificates: Vec<CertificateDer<'static>>,
     routes: Arc<Routes>,
+    admin: Option<Admin>,
+    world: Arc<World>,
+    counting: Counting,
+    keeper: Arc<Keeper>,
+    config: Config,
 }
 
 impl Gateway {
@@ -35,7 +43,13 @@ impl Gateway {
     /// # Errors
     /// When a file or an address is not to be had, or a site has no app.
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
-        let routes = routes(config)?;
+        let clock = Clock::system();
+        let counting = Counting::open(config, &clock)?;
+        let world = Arc::new(World::new(clock).counters(Arc::clone(&counting.counters)));
+        let routes = routes(config, Arc::clone(&world))?;
+        // Without a folder nothing is kept, which is an error only where something has to be.
+        let folder = state::folder(config.state.as_deref()).ok();
+        let keeper = Arc::new(Keeper::open(Arc::clone(&world), folder.as_deref(), &counting)?);
         let certificate = match (&config.tls.cert, &config.tls.key) {
             (Some(chain), Some(key)) => Certificate::read(chain, key)?,
             (None, None) => Certificate::self_made(&state::folder(config.state.as_deref())?, &names(config))?,
@@ -49,6 +63,11 @@ impl Gateway {
             https: listen::bind(config.https.addr())?,
             http: config.http.as_ref().map(|http| listen::bind(http.addr())).transpose()?,
             routes: Arc::new(routes),
+            admin: Admin::open(config)?,
+            world,
+            counting,
+            keeper,
+            config: config.clone(),
         })
     }
 
@@ -64,6 +83,12 @@ impl Gateway {
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
         self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Where operators ask.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// The certificates that visitors are shown, the site's own first.
@@ -107,15 +132,30 @@ impl Gateway {
             .map_err(GatewayError::Thread)?;
 
         let https = Door::Https { tls: self.tls, routes: Arc::clone(&self.routes) };
-        let redirect = Door::Redirect { routes: self.routes, https_port };
+        let redirect = Door::Redirect { routes: Arc::clone(&self.routes), https_port };
         let mut accepting = JoinSet::new();
+        let keeper = Arc::clone(&self.keeper);
+        accepting.spawn(async move { keeper.keep().await });
+        accepting.spawn(self.counting.clone().keep());
+        let counting = self.counting.clone();
+        if let Some(admin) = self.admin {
+            let view = View {
+                config: self.config,
+                routes: self.routes,
+                world: self.world,
+                counting: self.counting,
+                keeper: self.keeper,
+                workers: Arc::clone(&workers),
+            };
+            accepting.spawn(admin.serve(Arc::new(view)));
+        }
         for (listener, door) in
             std::iter::once((self.https, https)).chain(self.http.map(|http| (http, redirect)))
         {
             let listener = TcpListener::from_std(listener).map_err(GatewayError::Thread)?;
             accepting.spawn(accept(listener, door, Arc::clone(&workers), Arc::clone(&places)));
         }
-        Ok(Running { accepting, closing, workers })
+        Ok(Running { accepting, closing, workers, counting })
     }
 }
 
@@ -125,6 +165,7 @@ pub struct Running {
     accepting: JoinSet<()>,
     closing: watch::Sender<bool>,
     workers: Arc<[Worker]>,
+    counting: Counting,
 }
 
 impl Running {
@@ -139,6 +180,8 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(grace, ended).await;
+        let counting = self.counting.clone();
+        let _ = tokio::task::spawn_blocking(move || counting.save()).await;
         self.open()
     }
 
@@ -185,20 +228,37 @@ fn places() -> usize {
     files.saturating_sub(RESERVED_FILES).max(2) / 2
 }
 
-fn routes(config: &Config) -> Result<Routes, GatewayError> {
-    let base =
-        Shield::in_front().world(Arc::new(World::default())).trusted_proxies(config.trusted_proxies.clone());
+fn routes(config: &Config, world: Arc<World>) -> Result<Routes, GatewayError> {
+    let base = Shield::in_front().world(world).trusted_proxies(config.trusted_proxies.clone());
     let routes = |keys: Option<&Keys>| {
         Routes::new(&base, config, keys).map_err(|error| GatewayError::Setting {
             message: error.to_string(),
             hint: error.hint().to_owned(),
         })
     };
-    let routes_without_keys = routes(None)?;
-    if routes_without_keys.shields().any(|(.., shield)| shield.needs_keys()) {
+    let without = routes(None)?;
+    let needs = without.shields().any(|(.., shield)| shield.needs_keys());
+    let wants = without.shields().any(|(.., shield)| shield.wants_keys());
+    if needs || config.keys.is_some() {
         return routes(Some(&keys::read(config)?));
     }
-    Ok(routes_without_keys)
+    if !wants {
+        return Ok(without);
+    }
+    if config.store.url.is_some() {
+        tracing::warn!(
+            "counts are shared, but no keys are named: machines count a user name apart unless they have the same file \
+             `keys` in their state folders\nhint: write keys = {{ file = \"…\" }} on all of them"
+        );
+    }
+    match keys::read(config) {
+        Ok(keys) => routes(Some(&keys)),
+        // A login is counted without as well, and a disk that cannot be written is no reason not to serve.
+        Err(error) => {
+            tracing::warn!(%error, "no keys: who logged in before is not known after a restart");
+            Ok(without)
+        }
+    }
 }
 
 /// The names that can stand in a certificate.

@@ -3,20 +3,25 @@
 //! [`Config`] is what `panoply.toml` says, [`Gateway::open`] makes it real, [`Gateway::start`] serves. The gateway
 //! knows no practice by name: what protects is the shield's, what moves bytes is its own.
 
+pub mod admin;
+mod bans;
 mod certificate;
 mod clock;
 pub mod config;
 mod connection;
+mod counting;
 mod error;
 mod forwarded;
 mod gateway;
 mod hop;
 mod keys;
 mod listen;
+mod metrics;
 mod progress;
 mod proxy;
 mod redirect;
 mod route;
+pub mod secret;
 mod state;
 pub mod supervise;
 mod symptom;

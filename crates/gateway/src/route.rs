@@ -29,6 +29,8 @@ pub(crate) struct Routes {
 pub(crate) struct Route {
     /// The site's place in the configuration, from 0.
     pub(crate) site: usize,
+    /// The rule that holds, if one does.
+    pub(crate) rule: Option<RulePath>,
     /// The shield of the site, or of the rule.
     pub(crate) shield: Arc<Shield>,
     /// Where the app is: the site's, or the rule's.
@@ -195,19 +197,21 @@ struct Context<'c> {
 impl SiteRoutes {
     fn new(context: &Context<'_>, site: &Site, index: usize) -> Result<Self, SettingError> {
         let app = Arc::new(Upstreams::new(&site.upstream));
-        let route = |rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
-            let shield = Arc::new(shield(context, site, rule)?);
-            Ok(Route { site: index, shield, upstreams: Arc::clone(app) })
-        };
+        let route =
+            |path: Option<&RulePath>, rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
+                let shield = Arc::new(shield(context, site, rule)?);
+                Ok(Route { site: index, rule: path.cloned(), shield, upstreams: Arc::clone(app) })
+            };
         let rule_routes = |rule: &Rule| {
             let own = (!rule.upstream.is_empty()).then(|| Arc::new(Upstreams::new(&rule.upstream)));
             let app = own.as_ref().unwrap_or(&app);
-            let otherwise = route(&rule.shield.clone().without_exemptions(), app)?;
-            Ok((rule.path.clone(), RuleRoutes { as_written: route(&rule.shield, app)?, otherwise }))
+            let path = Some(&rule.path);
+            let otherwise = route(path, &rule.shield.clone().without_exemptions(), app)?;
+            Ok((rule.path.clone(), RuleRoutes { as_written: route(path, &rule.shield, app)?, otherwise }))
         };
         let mut rules = site.rules.iter().map(rule_routes).collect::<Result<Vec<_>, SettingError>>()?;
         path::sort(&mut rules);
-        Ok(Self { whole: route(&Policies::default(), &app)?, rules })
+        Ok(Self { whole: route(None, &Policies::default(), &app)?, rules })
     }
 }
 
@@ -222,11 +226,16 @@ fn shield(context: &Context<'_>, site: &Site, rule: &Policies) -> Result<Shield,
     let scope = site.hosts.first().map_or("", HostName::as_str);
     let shield = base.clone().with(site.shield.clone()).with(policies).with_rate_limit(|limits| {
         let limits = limits.scope(scope);
+        let limits = if let Some(keys) = keys { limits.keys(keys) } else { limits };
         if config.exempt_loopback { limits.exempt_loopback() } else { limits }
     });
     let shield = shield.with_cookies(|cookies| {
         let cookies = cookies.site(scope);
         if let Some(keys) = keys { cookies.keys(keys) } else { cookies }
+    });
+    let shield = shield.with_brute_force(|brute_force| {
+        let brute_force = brute_force.scope(scope);
+        if let Some(keys) = keys { brute_force.keys(keys) } else { brute_force }
     });
     if site.hosts.is_empty() {
         return Ok(shield);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode, request};
+use panoply::practices::brute_force::is_login;
 
 /// A form that looks like a login, sent by a browser without any cookie.
 #[derive(Debug)]
@@ -24,9 +25,7 @@ impl Login {
         let form =
             request.headers.get(CONTENT_TYPE)?.as_bytes().starts_with(b"application/x-www-form-urlencoded");
         let path = request.uri.path();
-        let last = path.trim_end_matches('/').rsplit('/').next()?;
-        let known = NAMES.iter().any(|name| last.eq_ignore_ascii_case(name));
-        (form && known).then(|| Self { path: path.to_owned() })
+        (form && is_login(path)).then(|| Self { path: path.to_owned() })
     }
 
     /// Whether it was welcomed (led elsewhere than back to the form) and yet got no cookie to show next time.
@@ -54,9 +53,6 @@ impl Login {
         }
     }
 }
-
-const NAMES: [&str; 9] =
-    ["login", "log-in", "signin", "sign-in", "session", "sessions", "auth", "authenticate", "logon"];
 
 #[cfg(test)]
 mod tests {

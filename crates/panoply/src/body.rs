@@ -41,6 +41,11 @@ impl<B> Body<B> {
     pub(crate) fn page(page: Bytes) -> Self {
         Self { source: Source::Page { page: Some(page).filter(|page| !page.is_empty()) } }
     }
+
+    /// Whether it is what the app says, and no page of the shield's.
+    pub(crate) const fn is_apps(&self) -> bool {
+        !matches!(self.source, Source::Page { .. })
+    }
 }
 
 impl<B: HttpBody<Data = Bytes>> HttpBody for Body<B> {

@@ -17,7 +17,8 @@ use crate::{Client, Rate};
 /// 10 ms, and the words hold out up to some ten million clients a second; with `5/min` it owes 12 s, and they
 /// hold out up to some 60,000 clients in that time. Beyond that, a client that is new and finds no word
 /// shares one (128 KiB are for these) with its neighbourhood, IPv4's /24 and IPv6's /48: under an attack by
-/// millions of addresses newcomers may be refused too early, and nobody is let in too often.
+/// millions of addresses newcomers may be refused too early, and nobody is let in too often. What is counted by
+/// a key or a user and not by an address shares with other keys: by its address, it would owe once for each.
 ///
 /// Two clients share a word by accident in one of 100,000 cases. The hash is keyed at random, so that nobody
 /// can look for such cases. Time is counted in 10 µs for 5.5 years; a process that lives longer limits nobody.
@@ -97,19 +98,73 @@ impl Hasher for Name {
 /// 2^64 divided by the golden ratio: every bit of a product depends on all bits below it.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// What a client may still ask for.
+/// What is left of a client's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Remaining(pub(crate) u64);
+pub(crate) struct Left(u64);
 
-/// How long until what was refused would pass; years, where it is more than the burst.
+impl Left {
+    /// How many requests of `cost` may come now.
+    pub(crate) fn requests(self, rate: Rate, cost: u32) -> u64 {
+        self.0 / owed(rate, cost).max(1)
+    }
+
+    /// How long until one more may come.
+    pub(crate) fn until_more(self, rate: Rate, cost: u32) -> Duration {
+        let each = owed(rate, cost).max(1);
+        duration(each - self.0 % each)
+    }
+}
+
+/// A charge that was made: what is left, and what it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wait(pub(crate) Duration);
+pub(crate) struct Charged {
+    pub(crate) left: Left,
+    was: u64,
+    is: u64,
+}
+
+/// What was refused: what is left, and how long until it would pass; years, where it is more than the burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub(crate) left: Left,
+    pub(crate) wait: Duration,
+}
 
 impl Buckets {
     /// Lets `cost` requests through, or says how long to wait and counts nothing.
-    pub(crate) fn charge(&self, key: Key, rate: Rate, cost: u32, now: Duration) -> Result<Remaining, Wait> {
-        let tables = self.tables.get_or_init(|| Tables::new(SETS, SHARED));
-        tables.charge(key, rate, cost, now_in_ticks(now))
+    pub(crate) fn charge(&self, key: Key, rate: Rate, cost: u32, now: Duration) -> Result<Charged, Over> {
+        self.tables().charge(key, rate, cost, now_in_ticks(now))
+    }
+
+    /// Says what [`charge`](Self::charge) would, and counts nothing.
+    pub(crate) fn peek(&self, key: Key, rate: Rate, cost: u32, now: Duration) -> Result<Left, Over> {
+        self.tables().peek(key, rate, cost, now_in_ticks(now))
+    }
+
+    /// Takes a charge back, unless the same client was charged again in between.
+    ///
+    /// A debt that others have built on is left as it is: part of it may have been paid since, nobody knows how
+    /// much, and to take off more than is owed would let somebody in too often.
+    pub(crate) fn give_back(&self, key: Key, rate: Rate, charged: Charged) {
+        self.tables().give_back(key, rate, charged);
+    }
+
+    /// Forgets what is owed, and says whether `cost` more would have been refused. What a newcomer owes with its
+    /// neighbours stays.
+    pub(crate) fn forgive(&self, key: Key, rate: Rate, cost: u32, now: Duration) -> bool {
+        let tables = self.tables();
+        let was_over = tables.peek(key, rate, cost, now_in_ticks(now)).is_err();
+        tables.forgive(key);
+        was_over
+    }
+
+    /// A number for `value` that nobody outside this process can foresee.
+    pub(crate) fn hash(&self, value: &[u8]) -> u64 {
+        self.tables().hasher.hash_one(value)
+    }
+
+    fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| Tables::new(SETS, SHARED))
     }
 }
 
@@ -141,25 +196,55 @@ impl Tables {
         }
     }
 
-    fn charge(&self, key: Key, rate: Rate, cost: u32, now: u64) -> Result<Remaining, Wait> {
+    fn charge(&self, key: Key, rate: Rate, cost: u32, now: u64) -> Result<Charged, Over> {
         let (set, tag) = self.place(key);
         let Some(Set(words)) = self.sets.get(set) else {
-            return Ok(Remaining(0)); // cannot be: the index is below the length
+            return Ok(Charged { left: Left(0), was: 0, is: 0 }); // cannot be: the index is below the length
         };
         loop {
             let (word, seen, debt) = match find(words, tag, now) {
                 Found::Own(word, seen) => (word, seen, seen & DEBT),
                 // What the newcomer owes from a time when it had to share goes with it.
-                Found::Free(word, seen) => {
-                    (word, seen, self.shared(key, rate).map_or(0, |word| word.load(Relaxed)))
-                }
+                Found::Free(word, seen) => (word, seen, self.debt_of_neighbourhood(key, rate)),
                 Found::Full => return self.charge_shared(key, rate, cost, now),
             };
-            let (debt, remaining) = owe(debt, rate, cost, now)?;
+            let (after, left) = owe(debt, rate, cost, now)?;
+            let is = tag | after;
             // Each word stands for itself, so nothing needs an order between them.
-            if word.compare_exchange(seen, tag | debt, Relaxed, Relaxed).is_ok() {
-                return Ok(remaining);
+            if word.compare_exchange(seen, is, Relaxed, Relaxed).is_ok() {
+                // Not `seen`: whose word this was may have another by now, and would have two.
+                return Ok(Charged { left, was: tag | debt, is });
             }
+        }
+    }
+
+    fn peek(&self, key: Key, rate: Rate, cost: u32, now: u64) -> Result<Left, Over> {
+        let (set, tag) = self.place(key);
+        let debt = match self.sets.get(set).map(|Set(words)| find(words, tag, now)) {
+            Some(Found::Own(_, seen)) => seen & DEBT,
+            _ => self.debt_of_neighbourhood(key, rate),
+        };
+        owe(debt, rate, cost, now).map(|(_, left)| left)
+    }
+
+    fn give_back(&self, key: Key, rate: Rate, charged: Charged) {
+        // No tag is zero, so what has none is in a word that is shared.
+        let words = if charged.is & !DEBT == 0 {
+            self.shared(key, rate).map(std::slice::from_ref)
+        } else {
+            self.sets.get(self.place(key).0).map(|Set(words)| words.as_slice())
+        };
+        for word in words.unwrap_or_default() {
+            let _ = word.compare_exchange(charged.is, charged.was, Relaxed, Relaxed);
+        }
+    }
+
+    fn forgive(&self, key: Key) {
+        let (set, tag) = self.place(key);
+        let words = self.sets.get(set).map(|Set(words)| words.as_slice()).unwrap_or_default();
+        for word in words {
+            // The tag stays, so that who is forgiven has its word still.
+            let _ = word.fetch_update(Relaxed, Relaxed, |seen| (seen & !DEBT == tag).then_some(tag));
         }
     }
 
@@ -169,15 +254,21 @@ impl Tables {
         (index(hash, self.sets.len()), (hash >> DEBT_BITS).max(1) << DEBT_BITS)
     }
 
-    fn charge_shared(&self, key: Key, rate: Rate, cost: u32, now: u64) -> Result<Remaining, Wait> {
-        let Some(word) = self.shared(key, rate) else { return Ok(Remaining(0)) };
+    fn charge_shared(&self, key: Key, rate: Rate, cost: u32, now: u64) -> Result<Charged, Over> {
+        let Some(word) = self.shared(key, rate) else {
+            return Ok(Charged { left: Left(0), was: 0, is: 0 }); // cannot be, as above
+        };
         loop {
             let seen = word.load(Relaxed);
-            let (debt, remaining) = owe(seen, rate, cost, now)?;
+            let (debt, left) = owe(seen, rate, cost, now)?;
             if word.compare_exchange(seen, debt, Relaxed, Relaxed).is_ok() {
-                return Ok(remaining);
+                return Ok(Charged { left, was: seen, is: debt });
             }
         }
+    }
+
+    fn debt_of_neighbourhood(&self, key: Key, rate: Rate) -> u64 {
+        self.shared(key, rate).map_or(0, |word| word.load(Relaxed))
     }
 
     /// The word of a neighbourhood. Debts that last days keep away from those that last seconds: who collides
@@ -218,18 +309,22 @@ fn find(words: &[AtomicU64; 8], tag: u64, now: u64) -> Found<'_> {
 }
 
 /// The debt after one more request of `cost`, and what is left then; or the time until it would pass.
-fn owe(debt: u64, rate: Rate, cost: u32, now: u64) -> Result<(u64, Remaining), Wait> {
-    let (each, most) = (rate.ticks(), rate.burst_ticks());
-    let cost = each.saturating_mul(u64::from(cost));
-    if cost > most {
-        return Err(Wait(duration(DEBT)));
-    }
-    let after = debt.max(now).saturating_add(cost);
+fn owe(debt: u64, rate: Rate, cost: u32, now: u64) -> Result<(u64, Left), Over> {
+    let (cost, most) = (owed(rate, cost), rate.burst_ticks());
+    let before = debt.max(now);
+    let after = before.saturating_add(cost);
     let latest = now.saturating_add(most);
     match latest.checked_sub(after) {
-        Some(left) => Ok((after.min(DEBT), Remaining(left / each))),
-        None => Err(Wait(duration(after - latest))),
+        Some(left) => Ok((after.min(DEBT), Left(left))),
+        None => {
+            let wait = if cost > most { DEBT } else { after - latest };
+            Err(Over { left: Left(latest.saturating_sub(before)), wait: duration(wait) })
+        }
     }
+}
+
+fn owed(rate: Rate, cost: u32) -> u64 {
+    rate.ticks().saturating_mul(u64::from(cost))
 }
 
 /// A part of the hash that the tag does not use; `length` is a power of two.
@@ -286,23 +381,61 @@ mod tests {
     fn a_burst_passes_and_then_what_time_pays_off() {
         let (buckets, rate) = (Buckets::default(), rate("1/s, burst 3"));
         let second = Duration::from_secs;
+        let charge = |key, cost, now| {
+            let peeked = buckets.peek(key, rate, cost, now);
+            let charged = buckets.charge(key, rate, cost, now).map(|charged| charged.left);
+            assert_eq!(peeked, charged, "{key:?} {now:?} {cost}");
+            charged.map(|left| left.requests(rate, 1)).map_err(|over| over.wait)
+        };
         for (now, cost, verdict) in [
-            (second(10), 1, Ok(Remaining(2))),
-            (second(10), 2, Ok(Remaining(0))),
-            (second(10), 1, Err(Wait(second(1)))),
-            (second(10), 1, Err(Wait(second(1)))), // being refused costs nothing
-            (second(10), 3, Err(Wait(second(3)))),
-            (Duration::from_millis(10_500), 1, Err(Wait(Duration::from_millis(500)))),
-            (second(11), 1, Ok(Remaining(0))),
-            (second(9), 1, Err(Wait(second(3)))), // another thread's clock is a little behind
-            (second(100), 4, Err(Wait(duration(DEBT)))),
-            (second(100), 3, Ok(Remaining(0))),
+            (second(10), 1, Ok(2)),
+            (second(10), 2, Ok(0)),
+            (second(10), 1, Err(second(1))),
+            (second(10), 1, Err(second(1))), // being refused costs nothing
+            (second(10), 3, Err(second(3))),
+            (Duration::from_millis(10_500), 1, Err(Duration::from_millis(500))),
+            (second(11), 1, Ok(0)),
+            (second(9), 1, Err(second(3))), // another thread's clock is a little behind
+            (second(100), 4, Err(duration(DEBT))),
+            (second(100), 3, Ok(0)),
         ] {
-            assert_eq!(buckets.charge(v4(1), rate, cost, now), verdict, "{now:?} {cost}");
+            assert_eq!(charge(v4(1), cost, now), verdict, "{now:?} {cost}");
         }
-        assert_eq!(buckets.charge(v4(2), rate, 1, second(100)), Ok(Remaining(2)), "another client");
-        let other = Key { scope: 1, ..v4(1) };
-        assert_eq!(buckets.charge(other, rate, 1, second(100)), Ok(Remaining(2)), "another rule");
+        assert_eq!(charge(v4(2), 1, second(100)), Ok(2), "another client");
+        assert_eq!(charge(Key { scope: 1, ..v4(1) }, 1, second(100)), Ok(2), "another rule");
+    }
+
+    #[test]
+    fn what_is_left_says_when_there_is_more() {
+        let (buckets, rate) = (Buckets::default(), rate("6/min, burst 7"));
+        let now = Duration::from_secs(10);
+        let left = buckets.charge(v4(1), rate, 5, now).unwrap().left;
+        for (cost, requests, seconds) in [(1, 2, 10), (2, 1, 20), (5, 0, 30)] {
+            let more = left.until_more(rate, cost);
+            assert_eq!((left.requests(rate, cost), more.as_secs()), (requests, seconds), "{cost}");
+        }
+        let over = buckets.charge(v4(1), rate, 5, now).unwrap_err();
+        assert_eq!((over.left, over.wait.as_secs()), (left, 30));
+    }
+
+    #[test]
+    fn what_is_given_back_was_never_charged_unless_others_have_built_on_it() {
+        let rate = rate("1/s, burst 4");
+        for others in [0, 64] {
+            // Where there are many, no word is left, and this one has to share.
+            let tables = Tables::new(1, 4);
+            for other in 0..others {
+                let _ = tables.charge(v6(other), "1/h".parse().unwrap(), 1, 1_000_000);
+            }
+            let left = |now| tables.peek(v4(1), rate, 1, now).map(|left| left.requests(rate, 1) + 1);
+            let first = tables.charge(v4(1), rate, 3, 1_000_000).unwrap();
+            tables.give_back(v4(1), rate, first);
+            let again = tables.charge(v4(1), rate, 1, 1_000_000).unwrap();
+            assert_eq!(left(1_000_000), Ok(3), "as if the first had not been");
+            tables.charge(v4(1), rate, 1, 1_000_000 + 5 * TICKS_A_SECOND).unwrap();
+            tables.give_back(v4(1), rate, again);
+            assert_eq!(left(1_000_000 + 5 * TICKS_A_SECOND), Ok(3), "what was paid is not paid out");
+        }
     }
 
     #[test]
@@ -352,6 +485,19 @@ mod tests {
         for admitted in admitted {
             assert_eq!(admitted.into_inner(), 1000);
         }
+    }
+
+    #[test]
+    fn who_lost_his_word_to_a_charge_that_is_given_back_has_one_all_the_same() {
+        let (tables, rate) = (Tables::new(1, 4), rate("1/s, burst 4"));
+        let (first, second) = (v4(1), v4(2));
+        tables.charge(first, rate, 1, 1_000_000).unwrap();
+        let paid = 1_000_000 + 10 * TICKS_A_SECOND;
+        let charged = tables.charge(second, rate, 1, paid).unwrap(); // takes the word that the first does not need
+        tables.charge(first, rate, 4, paid).unwrap(); // in another
+        tables.give_back(second, rate, charged);
+        assert!(tables.peek(first, rate, 1, paid).is_err());
+        assert_eq!(tables.peek(second, rate, 4, paid), Ok(Left(0)));
     }
 
     /// What the table stands for: every client by itself, in whole ticks, without bound.

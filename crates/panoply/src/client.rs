@@ -58,6 +58,14 @@ impl Client {
         self.masked(128, 64)
     }
 
+    /// What counts as one client, as text: `192.0.2.1`, `2001:db8::/64`.
+    pub(crate) fn household(&self) -> String {
+        match self.ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(_) => format!("{}/64", Ipv6Addr::from_bits(self.key())),
+        }
+    }
+
     /// The neighbourhood of a client: an IPv4 /24 or an IPv6 /48, the smallest that are routed by themselves.
     pub(crate) fn network(&self) -> u128 {
         self.masked(120, 48)

@@ -40,35 +40,50 @@
 //! | `penalty` crosses the line | no block ever begins | begins the block, as any hit that crosses |
 //! | the block at the crossing | a second step, lost when the process ends before it | one step with the hit |
 //! | a block for ever, met by `consume` in Redis | is given the window, and ends with it | stays for ever |
-//! | a key without an end in memory | stays for ever | is given the window by the next hit, unless it is over the line |
+//! | a key without an end in memory or PostgreSQL | stays for ever | is given the window by the next hit, unless it is over the line |
 //! | never (−1 ms) in `Retry-After` | "1 second" in the recipes | [`Standing::retry_after`] is none |
 //! | `set` answers | that nothing remains | what remains |
+//! | a key of more than 255 characters in PostgreSQL | is an error | is cut and hashed: `Postgres` |
+//! | the store fails | each request waits for it first, and what `insuranceLimiter` counted is lost | it is not asked, and is told afterwards: [`Insured`] |
+//! | who is blocked in memory | has consumed nothing, and waits for the memory's time | stands as in the store |
 //! | a memory that is full | grows until the process ends | forgets the smallest counts, never one that is refused: [`Memory`] |
 
 mod answer;
+mod conformance;
+mod insured;
 mod key;
 mod limiter;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 mod rule;
+mod url;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use answer::Answer;
-pub use key::Key;
+pub use conformance::conformance;
+pub use insured::{Insured, State};
+pub use key::{Key, Who};
 pub use limiter::{Limiter, Standing, Verdict};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 pub use rule::Rule;
+pub use url::open;
 
 /// Keeps a count by key, each until its end.
 ///
 /// Times are rounded up to whole seconds by those that count in seconds; none is zero, and over a hundred years are a
-/// hundred. No end, `None`, is for ever. Counts are exact up to 2^53. Every call is one step: others see all of it or
-/// nothing.
+/// hundred. No end, `None`, is for ever. Counts are exact up to 2^31 − 1, and up to 2^53 in all but PostgreSQL. Every call
+/// is one step: others see all of it or nothing.
+///
+/// [`conformance`] checks every sentence of this page.
 pub trait Counters: fmt::Debug + Send + Sync {
     /// Adds `points`, which may be negative, as [`Rule::add`] says, and answers what stands there now.
     fn add<'a>(&'a self, key: Key<'a>, points: i64, rule: &'a Rule) -> Answer<'a, Count>;
@@ -85,8 +100,8 @@ pub trait Counters: fmt::Debug + Send + Sync {
     /// Forgets the key, and says whether it stood there.
     fn forget<'a>(&'a self, key: Key<'a>) -> Answer<'a, bool>;
 
-    /// Who is kept out: the names under `prefix` whose count is above `line`, in no order, at most
-    /// [`MOST_LISTED`]. It is for an operator who looks, and may take its time.
+    /// Who is kept out: the names under `prefix` whose count is above `line`, which is that of the rule they were
+    /// counted by; in no order, at most [`MOST_LISTED`]. It is for an operator who looks, and may take its time.
     fn over<'a>(&'a self, prefix: &'a str, line: u32) -> Answer<'a, Vec<(String, Count)>>;
 }
 

@@ -68,6 +68,11 @@ impl<P> Guard<P> {
         }
     }
 
+    /// Whether it only watches.
+    pub const fn is_observed(&self) -> bool {
+        matches!(self, Self::Observe(_))
+    }
+
     /// Changes the settings and keeps the state.
     #[must_use]
     pub fn map<Q>(self, change: impl FnOnce(P) -> Q) -> Guard<Q> {

@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+mod ahead;
+pub mod bans;
 mod body;
 mod buckets;
 mod cdn;
@@ -28,17 +30,21 @@ mod exemption;
 pub mod forwarded;
 mod guard;
 pub mod keys;
+pub mod metrics;
 mod network;
 mod origin;
 mod page;
 mod period;
 mod policies;
+#[cfg(feature = "postgres")]
+mod postgres_server;
 mod practice;
 pub mod practices;
 mod random;
 mod rate;
 #[cfg(feature = "redis")]
 mod redis_servers;
+pub mod refusals;
 mod rejection;
 mod request_body;
 mod service;
@@ -46,21 +52,25 @@ mod setting;
 mod shield;
 mod size;
 pub mod store;
+mod to_the_end;
 mod visit;
 mod world;
 
+pub use bans::{Ban, Bans, Counted, KeptOut};
 pub use body::Body;
 pub use buckets::Buckets;
 pub use client::{Client, TrustedProxies};
 pub use exemption::Exemption;
 pub use guard::{Guard, Policy};
 pub use keys::Keys;
+pub use metrics::Metrics;
 pub use network::Network;
 pub use origin::{Origin, OriginError};
 pub use period::Period;
 pub use policies::Policies;
 pub use practice::{Practice, UnknownPractice};
 pub use practices::{
+    brute_force::BruteForce,
     cookies::Cookies,
     csrf::Csrf,
     errors::Errors,
@@ -73,6 +83,7 @@ pub use practices::{
     sessions::{CookieSession, Session, SessionError, Sessions},
 };
 pub use rate::Rate;
+pub use refusals::{Refusal, Refusals};
 pub use rejection::{Evidence, Rejection};
 pub use request_body::{RequestBody, TooSlow};
 pub use service::ShieldService;

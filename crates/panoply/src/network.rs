@@ -12,7 +12,7 @@ use crate::SettingError;
 /// IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4 here, as it is in every address that is compared with
 /// it: a dual-stack socket shows IPv4 peers in that form. A range of all addresses is none: whoever wants
 /// everybody wants another setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpNet);
 
 impl Network {
@@ -20,6 +20,33 @@ impl Network {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip.to_canonical())
+    }
+
+    /// Whether one of the two holds the other.
+    pub(crate) fn overlaps(&self, other: Self) -> bool {
+        self.0.contains(&other.0) || other.0.contains(&self.0)
+    }
+
+    /// As clients are counted: an IPv4 address, or an IPv6 /64; none for what is larger.
+    pub(crate) fn of_client(&self) -> Option<Self> {
+        let IpNet::V6(net) = self.0 else { return (self.0.prefix_len() == 32).then_some(*self) };
+        (net.prefix_len() >= 64).then(|| Self::around(net.addr().into(), 64)).flatten()
+    }
+
+    /// The address of the one client that it is; none for what is larger.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.of_client().map(|net| net.0.addr())
+    }
+
+    /// How many leading bits are its own.
+    pub(crate) fn prefix(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// That of `prefix` bits around `ip`; none where an address has fewer.
+    pub(crate) fn around(ip: IpAddr, prefix: u8) -> Option<Self> {
+        IpNet::new(ip.to_canonical(), prefix).ok().map(|net| Self(net.trunc()))
     }
 }
 

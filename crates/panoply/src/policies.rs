@@ -3,8 +3,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 
 use crate::practices::{
-    cookies::Cookies, csrf::Csrf, errors::Errors, fingerprint::Fingerprint, headers::Headers, hosts::Hosts,
-    limits::Limits, rate_limit::RateLimit, redirects::Redirects, sessions::Kept,
+    brute_force::BruteForce, cookies::Cookies, csrf::Csrf, errors::Errors, fingerprint::Fingerprint,
+    headers::Headers, hosts::Hosts, limits::Limits, rate_limit::RateLimit, redirects::Redirects,
+    sessions::Kept,
 };
 use crate::{Guard, Policy, Practice, SettingError};
 
@@ -26,6 +27,15 @@ macro_rules! policies {
         }
 
         impl Policies {
+            /// The state that a practice is set to here, as one word; `None` where it is not set.
+            #[must_use]
+            pub fn state(&self, practice: Practice) -> Option<&'static str> {
+                match practice {
+                    $(Practice::$practice => self.$field.as_ref().map(Guard::state),)+
+                    Practice::Sessions => None,
+                }
+            }
+
             /// The same without what only watches or is off: what is left can protect.
             #[must_use]
             pub fn without_exemptions(self) -> Self {
@@ -102,6 +112,7 @@ policies! {
     limits: Limits = Limits, in front On;
     rate_limit: RateLimit = RateLimit, in front On;
     csrf: Csrf = Csrf, in front On;
+    brute_force: BruteForce = BruteForce, in front On;
     redirects: Redirects = Redirects, in front Observe;
     cookies: Cookies = Cookies, in front On;
     errors: Errors = Errors, in front On;

@@ -17,6 +17,8 @@ pub enum Practice {
     Csrf,
     /// Who is this, from request to request?
     Sessions,
+    /// Has this visitor failed to log in too often?
+    BruteForce,
     /// Does this answer lead off the site?
     Redirects,
     /// Can this cookie be read, stolen or sent by others?
@@ -31,12 +33,13 @@ pub enum Practice {
 
 impl Practice {
     /// Every practice, in the order in which a request meets them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Hosts,
         Self::Limits,
         Self::RateLimit,
         Self::Csrf,
         Self::Sessions,
+        Self::BruteForce,
         Self::Redirects,
         Self::Cookies,
         Self::Errors,
@@ -57,6 +60,7 @@ impl Practice {
             Self::RateLimit => "rate_limit",
             Self::Csrf => "csrf",
             Self::Sessions => "sessions",
+            Self::BruteForce => "brute_force",
             Self::Redirects => "redirects",
             Self::Cookies => "cookies",
             Self::Errors => "errors",

@@ -52,6 +52,16 @@ impl Rate {
         self.burst
     }
 
+    /// How many come in one [`time`](Self::time), over time.
+    pub(crate) const fn count(self) -> u32 {
+        self.count
+    }
+
+    /// The second, minute, hour or day.
+    pub(crate) const fn time(self) -> Duration {
+        Duration::from_secs(self.unit.ticks() / TICKS_A_SECOND)
+    }
+
     /// How long it takes until the whole burst has come back, in whole seconds, at least one.
     #[must_use]
     pub const fn window(self) -> Duration {

@@ -1,9 +1,12 @@
+mod walk;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
     RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
@@ -12,6 +15,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::walk::Walk;
 use crate::SettingError;
 use crate::store::{LONGEST, StoreError, whole_seconds};
 
@@ -157,6 +161,8 @@ pub(crate) enum Question {
     /// All about one key: a cluster has no other pipelines.
     Several(Pipeline),
     Script(Script),
+    /// Of the server at this address, or of all that have keys of their own: an answer by address.
+    OfServers(Cmd, Option<String>),
 }
 
 /// A script by its hash, and by its text where a server does not know it yet.
@@ -178,12 +184,13 @@ impl Question {
                 }
                 answer => answer,
             },
+            Self::OfServers(command, server) => connection.of_servers(command, server.as_deref()).await,
         }
     }
 
     const fn may_be_repeated(&self) -> bool {
         match self {
-            Self::One(_) | Self::Several(_) => true,
+            Self::One(_) | Self::Several(_) | Self::OfServers(..) => true,
             Self::Script(script) => script.repeatable,
         }
     }
@@ -192,6 +199,26 @@ impl Question {
 enum Connection {
     One(ConnectionManager),
     Cluster(ClusterConnection),
+}
+
+impl Connection {
+    async fn of_servers(self, command: &Cmd, server: Option<&str>) -> Result<Value, RedisError> {
+        let (of, answer) = match self {
+            Self::One(mut connection) => ("", command.query_async(&mut connection).await?),
+            Self::Cluster(mut connection) => {
+                let place = server.and_then(|server| server.rsplit_once(':'));
+                let Some((host, port)) = place else {
+                    let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                    return connection.route_command(command.clone(), all).await;
+                };
+                let port = port.parse().unwrap_or_default();
+                let one = SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port };
+                let answer = connection.route_command(command.clone(), RoutingInfo::SingleNode(one)).await?;
+                (server.unwrap_or_default(), answer)
+            }
+        };
+        Ok(Value::Map(vec![(Value::SimpleString(of.to_owned()), answer)]))
+    }
 }
 
 impl ConnectionLike for Connection {
@@ -219,6 +246,17 @@ impl ConnectionLike for Connection {
             Self::One(connection) => connection.get_db(),
             Self::Cluster(connection) => connection.get_db(),
         }
+    }
+}
+
+/// The URLs of a cluster's servers stand one behind the other, with commas between.
+pub(crate) fn nodes(urls: &str) -> Vec<&str> {
+    // A password may hold a comma, but hardly one with a scheme behind it.
+    let more = ["redis://", "rediss://", "valkey://", "valkeys://"];
+    if more.iter().any(|scheme| urls.contains(&format!(",{scheme}"))) {
+        urls.split(',').collect()
+    } else {
+        vec![urls]
     }
 }
 

@@ -9,6 +9,7 @@ use http_body::Body as HttpBody;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::request_body::BoxError;
 use crate::{Body, Connection, Rejection, RequestBody, Shield};
 
 /// A service behind a [`Shield`]: the only plumbing there is.
@@ -33,7 +34,7 @@ where
     S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: HttpBody + Send + 'static,
+    B: HttpBody<Error: Into<BoxError>> + Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
 {
     type Response = Response<Body<R>>;

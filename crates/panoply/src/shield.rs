@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -5,12 +6,14 @@ use http::response::Parts as ResponseParts;
 use http::{Request, Response, StatusCode, request};
 use http_body::Body as HttpBody;
 
+use crate::metrics::Said;
 use crate::policies::Guards;
 use crate::practices::sessions::Kept;
+use crate::request_body::BoxError;
 use crate::{
-    Body, Connection, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits, Policies, Practice,
-    RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError, TrustedProxies, Visit, Visitor,
-    World, page,
+    Body, BruteForce, Connection, Cookies, Counted, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits,
+    Policies, Policy, Practice, RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError,
+    TrustedProxies, Visit, Visitor, World, page,
 };
 
 /// Every practice in one piece: a tower layer in an app, and what the gateway stands with in front of one.
@@ -82,6 +85,13 @@ impl Shield {
         self
     }
 
+    /// How often a password may be guessed.
+    #[must_use]
+    pub fn brute_force(mut self, brute_force: impl Into<Guard<BruteForce>>) -> Self {
+        self.guards.brute_force = brute_force.into();
+        self
+    }
+
     /// Where an answer may lead.
     #[must_use]
     pub fn redirects(mut self, redirects: impl Into<Guard<Redirects>>) -> Self {
@@ -138,10 +148,23 @@ impl Shield {
         self
     }
 
+    /// Changes the settings of `brute_force`.
+    #[must_use]
+    pub fn with_brute_force(mut self, change: impl FnOnce(BruteForce) -> BruteForce) -> Self {
+        self.guards.brute_force = self.guards.brute_force.map(change);
+        self
+    }
+
     /// Whether `cookies` is to seal some and has no keys for it: see [`Cookies::keys`].
     #[must_use]
     pub fn needs_keys(&self) -> bool {
         self.guards.cookies.policy().is_some_and(Cookies::needs_keys)
+    }
+
+    /// Whether a practice would outlive the process with keys: see [`BruteForce::keys`].
+    #[must_use]
+    pub fn wants_keys(&self) -> bool {
+        self.guards.brute_force.policy().is_some()
     }
 
     /// Takes a practice away.
@@ -177,6 +200,28 @@ impl Shield {
         self.guards.state(practice)
     }
 
+    /// What counts by key and keeps out who is over, with whose it is: for an operator to look at, and to lift.
+    #[must_use]
+    pub fn limiters(&self) -> Vec<Counted> {
+        let brute_force = BruteForce::limiters(&self.guards.brute_force).into_iter();
+        let brute_force = brute_force.map(|(rule, limiter)| (Practice::BruteForce, rule.to_owned(), limiter));
+        let rate_limit = RateLimit::limiters(&self.guards.rate_limit).into_iter();
+        let rate_limit = rate_limit.map(|(rule, limiter)| (Practice::RateLimit, rule, limiter));
+        brute_force
+            .chain(rate_limit)
+            .map(|(practice, rule, limiter)| Counted { practice, rule, limiter })
+            .collect()
+    }
+
+    /// Forgets how often a client has asked, and names the limits that would have refused it. What is counted by
+    /// something else than its address, or by several machines together, is for [`limiters`](Self::limiters).
+    #[must_use]
+    pub fn forgive(&self, client: IpAddr) -> Vec<String> {
+        let rate_limit = &self.guards.rate_limit;
+        let forgive = |policy: &RateLimit| policy.forgive(&client.into(), &self.world, rate_limit.state());
+        rate_limit.policy().map(forgive).unwrap_or_default()
+    }
+
     /// How many headers a request may have; `None` where this shield refuses none for their number.
     ///
     /// A server has to read one more, or the refusal is its own.
@@ -198,20 +243,27 @@ impl Shield {
         app: F,
     ) -> Response<Body<R>>
     where
-        B: HttpBody,
+        B: HttpBody<Error: Into<BoxError>>,
         R: HttpBody<Data = Bytes>,
         F: FnOnce(Visitor, Request<RequestBody<B>>) -> A,
         A: Future<Output = Result<Response<R>, Rejection>>,
     {
         let (mut request, body) = request.into_parts();
         let mut visit = self.visit(connection, &request);
-        let answer = match self.admit(&mut visit, &mut request) {
+        let mut admitted = self.admit(&mut visit, &mut request);
+        if admitted.is_ok() && visit.allowance.waits() {
+            admitted = Box::pin(self.ask_counters(&mut visit)).await;
+        }
+        let answer = match admitted {
             Ok(()) => {
                 let body = match &self.guards.limits {
                     Guard::On(limits) => limits.body_of(&mut visit, &request, body),
                     _ => RequestBody::unlimited(body),
                 };
-                app(visit.visitor(), Request::from_parts(request, body)).await
+                match self.admit_login(&mut visit, &mut request, body).await {
+                    Ok(body) => app(visit.visitor(), Request::from_parts(request, body)).await,
+                    Err(rejection) => Err(rejection),
+                }
             }
             Err(rejection) => Err(rejection),
         };
@@ -221,11 +273,14 @@ impl Shield {
                 (response, Body::app(body))
             }
             Err(rejection) => {
-                log(&visit, &rejection, "refused");
+                if let Some(login) = visit.login.take() {
+                    Box::pin(login.unanswered(&rejection)).await;
+                }
+                log(&self.world, &visit, &rejection, "refused");
                 refuse(&visit, rejection)
             }
         };
-        let body = self.finish(&visit, &mut response, body).await;
+        let body = self.finish(&mut visit, &mut response, body).await;
         Response::from_parts(response, body)
     }
 
@@ -238,17 +293,19 @@ impl Shield {
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
         let Guards { hosts, limits, rate_limit, cookies, csrf, sessions, headers, .. } = &self.guards;
-        judge(visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
+        judge(&self.world, visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
             if let Some(policy) = rate_limit.policy() {
                 policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
             }
         })?;
-        judge(visit, limits, |limits| limits.admit(visit, request))?;
-        judge(visit, rate_limit, |policy| policy.admit(visit, request, &self.world, rate_limit.state()))?;
+        judge(&self.world, visit, limits, |limits| limits.admit(visit, request))?;
+        judge(&self.world, visit, rate_limit, |policy| {
+            policy.admit(visit, request, &self.world, rate_limit.state())
+        })?;
         if let Guard::On(cookies) = cookies {
             cookies.admit(visit, request, &self.world);
         }
-        judge(visit, csrf, |csrf| csrf.admit(visit, request))?;
+        judge(&self.world, visit, csrf, |csrf| csrf.admit(visit, request))?;
         visit.ticket = sessions.as_ref().and_then(|kept| Kept::admit(kept, visit, request, &self.world));
         if let Some(ticket) = &visit.ticket {
             request.extensions.insert(ticket.clone());
@@ -259,29 +316,67 @@ impl Shield {
         Ok(())
     }
 
+    /// The one practice that waits: for the body of a login, and for those who count.
+    async fn admit_login<B: HttpBody<Error: Into<BoxError>>>(
+        &self,
+        visit: &mut Visit,
+        request: &mut request::Parts,
+        body: RequestBody<B>,
+    ) -> Result<RequestBody<B>, Rejection> {
+        let guard = &self.guards.brute_force;
+        let Some(policy) = guard.policy().filter(|policy| policy.concerns(visit, request, &self.world))
+        else {
+            return Ok(body);
+        };
+        // Boxed, since few requests are logins, and each would carry the space.
+        let (body, verdict) =
+            Box::pin(policy.admit(visit, request, body, &self.world, guard.is_observed())).await;
+        judge(&self.world, visit, guard, |_| verdict)?;
+        Ok(body)
+    }
+
+    /// Limits that all machines count together are asked last: it takes a question to a store. Boxed, since few
+    /// requests come here, and each would carry the space.
+    async fn ask_counters(&self, visit: &mut Visit) -> Result<(), Rejection> {
+        let verdict = visit.allowance.ask(&self.world).await;
+        judge(&self.world, visit, &self.guards.rate_limit, |_| verdict)
+    }
+
     /// From the app outwards.
     async fn finish<B: HttpBody<Data = Bytes>>(
         &self,
-        visit: &Visit,
+        visit: &mut Visit,
         response: &mut ResponseParts,
         mut body: Body<B>,
     ) -> Body<B> {
-        let Guards { redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
+        let Guards { brute_force, redirects, cookies, errors, fingerprint, headers, .. } = &self.guards;
         if let Some(rejection) = visit.cut.rejection() {
-            log(visit, &rejection, "refused");
+            log(&self.world, visit, &rejection, "refused");
             (*response, body) = refuse(visit, rejection);
+        }
+        if let Some(login) = visit.login.take() {
+            let verdict;
+            (body, verdict) = Box::pin(login.finish(visit, response, body)).await;
+            if let Err(rejection) = judge(&self.world, visit, brute_force, |_| verdict) {
+                log(&self.world, visit, &rejection, "refused");
+                (*response, body) = refuse(visit, rejection);
+            }
         }
         if let Some(ticket) = &visit.ticket
             && let Err(rejection) = Kept::finish(ticket, response).await
         {
-            log(visit, &rejection, "refused");
+            log(&self.world, visit, &rejection, "refused");
             (*response, body) = refuse(visit, rejection);
         }
-        if let Err(rejection) = judge(visit, redirects, |redirects| redirects.finish(visit, response)) {
-            log(visit, &rejection, "refused");
+        if let Err(rejection) =
+            judge(&self.world, visit, redirects, |redirects| redirects.finish(visit, response))
+        {
+            log(&self.world, visit, &rejection, "refused");
             (*response, body) = refuse(visit, rejection);
         }
-        harden(visit, cookies, response, |cookies, response| cookies.finish(visit, response, &self.world));
+        harden(&self.world, visit, cookies, response, |cookies, response| {
+            cookies.finish(visit, response, &self.world);
+        });
         if let Some(policy) = errors.policy()
             && policy.suspects(visit, response, &body)
         {
@@ -292,12 +387,15 @@ impl Shield {
                 if matches!(errors, Guard::On(_)) {
                     body = mask(visit, response);
                 } else {
-                    log(visit, &rejection, "would mask");
+                    log(&self.world, visit, &rejection, "would mask");
                 }
             }
         }
-        harden(visit, fingerprint, response, |fingerprint, response| fingerprint.finish(visit, response));
-        harden(visit, headers, response, |headers, response| headers.finish(visit, response));
+        visit.allowance.finish(&mut response.headers);
+        harden(&self.world, visit, fingerprint, response, |fingerprint, response| {
+            fingerprint.finish(visit, response);
+        });
+        harden(&self.world, visit, headers, response, |headers, response| headers.finish(visit, response));
         body
     }
 }
@@ -310,29 +408,35 @@ impl Default for Shield {
 }
 
 /// Asks one practice; what it only observes is logged and passes.
-fn judge<P>(
+fn judge<P: Policy>(
+    world: &World,
     visit: &Visit,
     guard: &Guard<P>,
     verdict: impl FnOnce(&P) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
     let Some(policy) = guard.policy() else { return Ok(()) };
     match verdict(policy) {
-        Err(rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {
-            log(visit, &rejection, "would refuse");
+        Ok(()) => {
+            world.metrics.count(Some(P::PRACTICE), Said::Admitted);
             Ok(())
         }
-        verdict => verdict,
+        Err(rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {
+            log(world, visit, &rejection, "would refuse");
+            Ok(())
+        }
+        refused => refused,
     }
 }
 
 /// Lets one practice change the head of an answer; observing, it changes a copy and the log says whether it did.
 fn harden<P>(
+    world: &World,
     visit: &Visit,
     guard: &Guard<P>,
     response: &mut ResponseParts,
     change: impl FnOnce(&P, &mut ResponseParts),
 ) where
-    P: crate::Policy,
+    P: Policy,
 {
     match guard {
         Guard::Off => {}
@@ -342,7 +446,7 @@ fn harden<P>(
             change(policy, &mut copy);
             if copy.headers != response.headers {
                 let rejection = Rejection::by(P::PRACTICE, response.status, "the head of the answer");
-                log(visit, &rejection, "would change");
+                log(world, visit, &rejection, "would change");
             }
         }
     }
@@ -362,13 +466,26 @@ fn mask<B>(visit: &Visit, response: &mut ResponseParts) -> Body<B> {
     Body::page(page::neutral(visit, response))
 }
 
-fn log(visit: &Visit, rejection: &Rejection, what: &'static str) {
+/// Every refusal, and what would have been one, is in the log with what it rests on; kept, so that its visitor's page
+/// can be explained; and counted. No visitor is told any of it.
+fn log(world: &World, visit: &Visit, rejection: &Rejection, what: &'static str) {
+    let said = if what == "refused" { Said::Refused } else { Said::Observed };
+    let evidence = rejection.rests_on();
+    world.metrics.count(rejection.practice, said);
+    if let (Some(practice), Some(evidence)) = (rejection.practice, evidence) {
+        world.metrics.count_rule(practice, &evidence.rule, said);
+    }
+    world.refusals.keep(visit, rejection, what, world.unix_time());
+
     let practice = rejection.practice.map_or("app", Practice::name);
-    let client = visit.client.ip();
-    let status = rejection.status.as_u16();
+    let (client, status, id) = (visit.client.ip(), rejection.status.as_u16(), visit.id);
+    let rule = evidence.map(|evidence| &*evidence.rule);
+    let key = evidence.map(|evidence| &*evidence.key);
+    let (count, points) = (evidence.map(|evidence| evidence.count), evidence.map(|evidence| evidence.points));
+    let reason = rejection.reason();
     if rejection.status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(practice, %client, status, id = %visit.id, reason = rejection.reason(), "{what}");
+        tracing::error!(practice, rule, key, count, points, %client, status, %id, reason, "{what}");
     } else {
-        tracing::info!(practice, %client, status, id = %visit.id, reason = rejection.reason(), "{what}");
+        tracing::info!(practice, rule, key, count, points, %client, status, %id, reason, "{what}");
     }
 }

@@ -7,6 +7,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
 
 use crate::client::Client;
+use crate::practices::brute_force::Login;
 use crate::practices::sessions::Ticket;
 
 /// How a visitor's request travelled.
@@ -88,8 +89,12 @@ pub struct Visit {
     pub(crate) nonce: Option<Nonce>,
     /// What the visitor presented for a session, where sessions are kept.
     pub(crate) ticket: Option<Ticket>,
+    /// A password that the app is to look at.
+    pub(crate) login: Option<Login>,
     /// Under which names the request brought cookies that `cookies` renames or seals.
     pub(crate) cookies: crate::practices::cookies::Presented,
+    /// What the request's limits have granted it.
+    pub(crate) allowance: crate::practices::rate_limit::Allowance,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
 }
@@ -113,7 +118,9 @@ impl Visit {
             accept: request.headers.get(ACCEPT).cloned(),
             nonce: None,
             ticket: None,
+            login: None,
             cookies: crate::practices::cookies::Presented::default(),
+            allowance: crate::practices::rate_limit::Allowance::default(),
             cut: crate::request_body::Cut::default(),
         }
     }

@@ -1,10 +1,11 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::Buckets;
 use crate::counters::{Counters, Memory};
+use crate::practices::brute_force::{InFlight, KnownPaths, Secrets};
 use crate::practices::errors::Ration;
+use crate::{Bans, Buckets, Metrics, Refusals};
 
 /// What outlives a shield: the clock, the counters, the source of randomness.
 ///
@@ -16,6 +17,14 @@ pub struct World {
     pub(crate) buckets: Buckets,
     /// What must not be lost with this process, and what other machines count too.
     pub(crate) counters: Arc<dyn Counters>,
+    /// Passwords that are being looked at.
+    pub(crate) in_flight: InFlight,
+    /// Where passwords are looked at.
+    pub(crate) login_paths: KnownPaths,
+    secrets: OnceLock<Secrets>,
+    pub(crate) bans: Bans,
+    pub(crate) metrics: Metrics,
+    pub(crate) refusals: Refusals,
     /// How much of masked error pages the log still takes.
     pub(crate) originals: Ration,
 }
@@ -25,7 +34,18 @@ impl World {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let counters = Arc::new(Memory::with_clock(clock.clone()));
-        Self { clock, buckets: Buckets::default(), counters, originals: Ration::default() }
+        Self {
+            clock,
+            buckets: Buckets::default(),
+            counters,
+            in_flight: InFlight::default(),
+            login_paths: KnownPaths::default(),
+            secrets: OnceLock::new(),
+            bans: Bans::default(),
+            metrics: Metrics::default(),
+            refusals: Refusals::default(),
+            originals: Ration::default(),
+        }
     }
 
     /// Counts in `counters` what is counted by name: failed logins, and limits that are shared. Without, it is this
@@ -34,6 +54,24 @@ impl World {
     pub fn counters(mut self, counters: Arc<dyn Counters>) -> Self {
         self.counters = counters;
         self
+    }
+
+    /// The networks that an operator keeps out.
+    #[must_use]
+    pub const fn bans(&self) -> &Bans {
+        &self.bans
+    }
+
+    /// What was refused lately.
+    #[must_use]
+    pub const fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// How often each practice refused and admitted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The time since the world began.
@@ -46,6 +84,11 @@ impl World {
     #[must_use]
     pub fn unix_time(&self) -> Duration {
         self.clock.unix_time()
+    }
+
+    /// For policies that were given no keys: what is made with these ends with the process.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        self.secrets.get_or_init(Secrets::passing)
     }
 
     /// 128 bits that nobody can guess.

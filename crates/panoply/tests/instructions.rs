@@ -1,7 +1,7 @@
 //! A change that makes every request dearer does not go unseen.
 //!
 //! Time differs from run to run; the instructions that valgrind counts do not. The figure on record is
-//! `benches/instructions.txt`, for x86-64 and the toolchain it names.
+//! `benches/<name>.instructions.txt`, for x86-64 and the toolchain it names.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::fs;
@@ -11,24 +11,33 @@ use std::process::Command;
 const REQUESTS: u64 = 2_000;
 /// In percent, either way: an improvement that nobody writes down would hide the next regression.
 const TOLERANCE: u64 = 3;
-const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 
 #[test]
 fn a_shield_costs_what_the_record_says() {
-    let bench = optimised();
-    let counted = per_request(&bench, "shielded") - per_request(&bench, "bare");
+    holds("shield", "shielded", "a shield costs so many instructions a request");
+}
+
+#[test]
+fn a_decision_in_memory_costs_what_the_record_says() {
+    holds("counters", "hot", "a decision in memory costs so many instructions");
+}
+
+/// `side` of a benchmark without what its `bare` side costs.
+fn holds(bench: &str, side: &str, what: &str) {
+    let executable = optimised(bench);
+    let counted = each(&executable, side) - each(&executable, "bare");
     let rustc = rustc();
+    let path = format!("{}/benches/{bench}.instructions.txt", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("PANOPLY_BLESS").is_some() {
-        let record = format!("{counted} instructions a request\n{rustc}\n");
-        fs::write(RECORD, record).expect("the record can be written");
+        fs::write(&path, format!("{counted} instructions\n{rustc}\n")).expect("the record can be written");
     }
 
-    let record = fs::read_to_string(RECORD).unwrap_or_default();
+    let record = fs::read_to_string(&path).unwrap_or_default();
     let (figure, toolchain) = record.split_once('\n').unwrap_or_default();
     let recorded: u64 = figure.split(' ').next().unwrap_or_default().parse().unwrap_or(0);
     assert!(
         counted.abs_diff(recorded) * 100 <= recorded * TOLERANCE,
-        "a shield costs {counted} instructions a request, on record are {recorded}\n\
+        "{what}: {counted}, and on record are {recorded}\n\
          here: {rustc}\non record: {}\n\
          hint: if that is worth it, write it down with PANOPLY_BLESS=1 cargo test -p panoply --test instructions",
         toolchain.trim()
@@ -36,9 +45,9 @@ fn a_shield_costs_what_the_record_says() {
 }
 
 /// The benchmark's executable, built as users build theirs.
-fn optimised() -> String {
+fn optimised(bench: &str) -> String {
     let built = Command::new(env!("CARGO"))
-        .args(["bench", "--locked", "--package=panoply", "--bench=shield", "--no-run"])
+        .args(["bench", "--locked", "--package=panoply", "--no-run", "--bench", bench])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -48,12 +57,12 @@ fn optimised() -> String {
         .stdout
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == "shield"))
+        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == bench))
         .find_map(|message| message.get("executable")?.as_str().map(ToOwned::to_owned))
         .expect("cargo names what it built")
 }
 
-fn per_request(bench: &str, side: &str) -> u64 {
+fn each(bench: &str, side: &str) -> u64 {
     (count(bench, side, 2 * REQUESTS) - count(bench, side, REQUESTS)) / REQUESTS
 }
 

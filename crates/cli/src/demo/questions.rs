@@ -16,15 +16,18 @@ use super::visit::{Answer, Payload, Sight};
 pub(super) struct Question {
     pub(super) practice: &'static str,
     pub(super) what: &'static str,
+    /// How often it is asked; the last answer counts.
+    pub(super) times: u32,
     pub(super) ask: fn() -> Request<Payload>,
     pub(super) judge: fn(&Answer) -> Sight,
 }
 
 /// In the order in which a request meets the practices.
-pub(super) const QUESTIONS: [Question; 14] = [
+pub(super) const QUESTIONS: [Question; 15] = [
     Question {
         practice: "tls", // of the gateway's, so not among the shield's
         what: "read along on the way",
+        times: 1,
         ask: || get("/"),
         judge: |answer| match &answer.privacy {
             Some(privacy) => Sight::safe(privacy),
@@ -34,6 +37,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Hosts.name(),
         what: "call it evil.example",
+        times: 1,
         ask: || with(get("/"), HOST, "evil.example"),
         judge: |answer| match answer.status {
             StatusCode::OK if answer.body.contains("http://evil.example/") => {
@@ -45,6 +49,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Limits.name(),
         what: "send a form of 11 MiB",
+        times: 1,
         ask: || {
             let form = Payload::after(TIME_TO_REFUSE, vec![b'a'; 11 << 20].into());
             form_to("/review", form)
@@ -54,12 +59,14 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Limits.name(),
         what: "send a header of 32 KiB",
+        times: 1,
         ask: || with(get("/"), HeaderName::from_static("x-padding"), &"a".repeat(32 << 10)),
         judge: |answer| refused(answer.status),
     },
     Question {
         practice: Practice::Csrf.name(),
         what: "fill a visitor's cart from another site's script",
+        times: 1,
         ask: || {
             let request = form_to("/cart", Payload::at_once(Bytes::from_static(b"id=1")));
             let request = with(request, COOKIE, "connect.sid=s%3A00001000.bm90IGEgc2lnbmF0dXJl");
@@ -72,8 +79,22 @@ pub(super) const QUESTIONS: [Question; 14] = [
         judge: |answer| refused(answer.status),
     },
     Question {
+        practice: Practice::BruteForce.name(),
+        what: "guess a password fifty times",
+        times: 50,
+        ask: || {
+            let form = Payload::at_once(Bytes::from_static(b"email=ann%40shop.example&password=guess"));
+            form_to("/login", form)
+        },
+        judge: |answer| match answer.status {
+            StatusCode::OK => Sight::exposed("200, and another guess is welcome"),
+            status => refused(status),
+        },
+    },
+    Question {
         practice: Practice::Redirects.name(),
         what: "link to it, and lead to evil.example",
+        times: 1,
         ask: || get("/go?to=https://evil.example/"),
         judge: |answer| match answer.header(LOCATION) {
             Some(target) if target.contains("evil.example") => {
@@ -85,6 +106,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Cookies.name(),
         what: "read, steal or send the session cookie",
+        times: 1,
         ask: || get("/"),
         judge: |answer| match answer.header(SET_COOKIE) {
             Some(cookie) => flags(cookie),
@@ -94,6 +116,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Errors.name(),
         what: "ask for a page that is not there",
+        times: 1,
         ask: || get("/nope"),
         judge: |answer| match answer.body.contains("<pre>Cannot GET ") {
             true => Sight::exposed("404, and Express's own page"),
@@ -103,6 +126,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Errors.name(),
         what: "make its code fail",
+        times: 1,
         ask: || get("/product?id=99"),
         judge: |answer| match answer.body.split("at ").find(|frame| frame.starts_with("/srv/")) {
             Some(frame) => {
@@ -115,6 +139,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Fingerprint.name(),
         what: "learn what it runs on",
+        times: 1,
         ask: || get("/"),
         judge: |answer| {
             let powered_by = HeaderName::from_static("x-powered-by");
@@ -129,6 +154,7 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Headers.name(),
         what: "plant a plugin, or another base for its links",
+        times: 1,
         ask: || get("/"),
         judge: |answer| match answer.header(CONTENT_SECURITY_POLICY) {
             Some(policy) if !(policy.contains("object-src") && policy.contains("base-uri")) => {
@@ -140,18 +166,21 @@ pub(super) const QUESTIONS: [Question; 14] = [
     Question {
         practice: Practice::Headers.name(),
         what: "show it in a frame, under other buttons",
+        times: 1,
         ask: || get("/"),
         judge: |answer| told(answer, X_FRAME_OPTIONS),
     },
     Question {
         practice: Practice::Headers.name(),
         what: "have an upload run as a script",
+        times: 1,
         ask: || get("/"),
         judge: |answer| told(answer, X_CONTENT_TYPE_OPTIONS),
     },
     Question {
         practice: Practice::Headers.name(),
         what: "see which page a visitor came from",
+        times: 1,
         ask: || get("/"),
         judge: |answer| told(answer, REFERRER_POLICY),
     },
@@ -228,7 +257,7 @@ mod tests {
     fn every_practice_that_one_question_can_show_is_asked_about() {
         for practice in Practice::ALL {
             let asked = QUESTIONS.iter().any(|question| question.practice == practice.name());
-            // A flood is more than one question, and from this machine it is none. Sessions are the app's own.
+            // A flood from this machine is none. Sessions are the app's own.
             assert_eq!(asked, !matches!(practice, Practice::RateLimit | Practice::Sessions), "{practice:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! A client that trusts one certificate, over HTTP/1.1 or HTTP/2, and below that, bytes over TLS.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -20,6 +20,14 @@ use tokio_rustls::client::TlsStream;
 pub(crate) struct Client {
     config: Arc<ClientConfig>,
     address: SocketAddr,
+    /// Whence it connects: Linux lets a program be any of 127.0.0.0/8.
+    source: IpAddr,
+}
+
+/// A connection that is kept, as a program that asks thousands of times keeps it.
+pub(crate) enum Kept {
+    Http1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+    Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
 /// An answer, read whole.
@@ -52,7 +60,12 @@ impl Client {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { config: Arc::new(config), address }
+        Self { config: Arc::new(config), address, source: Ipv4Addr::LOCALHOST.into() }
+    }
+
+    /// The same, from another address of this machine.
+    pub(crate) fn from(&self, source: [u8; 4]) -> Self {
+        Self { source: source.into(), ..self.clone() }
     }
 
     /// Asks over HTTP/1.1 and over HTTP/2: whatever is promised holds for both.
@@ -100,11 +113,46 @@ impl Client {
         read(sender.send_request(request).await.unwrap()).await
     }
 
+    /// A connection for many requests, one after the other.
+    pub(crate) async fn keep(&self, http_2: bool) -> Kept {
+        let stream = TokioIo::new(self.connect(if http_2 { "h2" } else { "http/1.1" }).await);
+        if http_2 {
+            let (sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+            tokio::spawn(connection);
+            Kept::Http2(sender)
+        } else {
+            let (sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            Kept::Http1(sender)
+        }
+    }
+
+    /// Asks on a connection that is kept.
+    pub(crate) async fn ask_on(&self, kept: &mut Kept, mut request: Request<Full<Bytes>>) -> Answer {
+        let response = match kept {
+            Kept::Http1(sender) => {
+                request.headers_mut().insert("host", self.authority().parse().unwrap());
+                sender.ready().await.unwrap();
+                sender.send_request(request).await
+            }
+            Kept::Http2(sender) => {
+                *request.uri_mut() =
+                    format!("https://{}{}", self.authority(), request.uri()).parse().unwrap();
+                sender.ready().await.unwrap();
+                sender.send_request(request).await
+            }
+        };
+        read(response.unwrap()).await
+    }
+
     /// A TLS stream, for bytes that no HTTP client would send.
     pub(crate) async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
         let mut config = (*self.config).clone();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.source, 0).into()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()

@@ -15,6 +15,7 @@ pub(crate) struct Gateway {
     child: Child,
     https: SocketAddr,
     http: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
     state: Scratch,
     log: Arc<Mutex<String>>,
 }
@@ -33,7 +34,8 @@ impl Gateway {
 
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let (child, state, log, lines) = spawn(arguments, environment);
-        let mut gateway = Self { child, https: SocketAddr::from(([0; 4], 0)), http: None, state, log };
+        let https = SocketAddr::from(([0; 4], 0));
+        let mut gateway = Self { child, https, http: None, admin: None, state, log };
         let deadline = Instant::now() + START;
         loop {
             let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
@@ -43,6 +45,7 @@ impl Gateway {
             match (words.next(), words.next().and_then(|word| word.parse().ok())) {
                 (Some("https"), Some(address)) => gateway.https = address,
                 (Some("http"), Some(address)) => gateway.http = Some(address),
+                (Some("admin"), Some(address)) => gateway.admin = Some(address),
                 (Some("headers"), _) => return gateway, // the last line of what is protected
                 _ => {}
             }
@@ -55,6 +58,15 @@ impl Gateway {
 
     pub(crate) fn http(&self) -> SocketAddr {
         self.http.expect("started with --http")
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("started with --admin")
+    }
+
+    /// Runs `panoply` for this gateway's operator: exit code, stdout, stderr.
+    pub(crate) fn operate(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        panoply(&[arguments, &["--admin", &self.admin().to_string()]].concat())
     }
 
     /// A client that trusts this gateway's self-made certificate and nothing else.
@@ -163,7 +175,9 @@ fn command(arguments: &[&str], state: &Scratch) -> Command {
         .current_dir(crate::node::folder())
         .env("STATE_DIRECTORY", state.path())
         .env_remove("NODE_ENV")
-        .env_remove("PANOPLY_LOG");
+        .env_remove("PANOPLY_LOG")
+        .env_remove("PANOPLY_STORE")
+        .env_remove("PANOPLY_ADMIN_TOKEN");
     command
 }
 

@@ -8,13 +8,16 @@
     reason = "a test fails by panicking, and waits by the machine's clock"
 )]
 
+mod admin;
 mod browser;
+mod brute_force;
 mod client;
 mod cookies;
 mod gateway;
 mod input;
 mod migration;
 mod node;
+mod process;
 mod proxy;
 mod recorder;
 mod run;

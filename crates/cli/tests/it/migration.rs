@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use crate::gateway::Gateway;
+use crate::process::Process;
 use crate::scratch::Scratch;
 
 #[test]
@@ -214,37 +213,6 @@ fn blocks(guide: &str) -> Vec<Block<'_>> {
         line += [block, prose].concat().matches('\n').count();
     }
     blocks
-}
-
-/// A process that ends with the test, even when the test is killed.
-struct Process(Child);
-
-impl Process {
-    fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program);
-        command
-    }
-
-    /// Waits until it listens.
-    fn start(command: &mut Command, port: u16) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let mut process = Self(child.expect("setpriv is part of util-linux, which every Debian has"));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(process.0.try_wait().unwrap().is_none(), "{command:?} ended: run scripts/test");
-            assert!(Instant::now() < deadline, "{command:?} does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
-        process
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// `cargo test` builds it before any test runs, unless it is told which tests.

@@ -6,12 +6,14 @@ use panoply::{Cookies, Guard, Policies, SettingError};
 use toml::de::DeTable;
 
 use super::place::{Place, Position};
-use super::{Config, ConfigError, Listen, Site, Upstream};
+use super::{Config, ConfigError, Listen, Secret, Site, Upstream};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     listeners(config)?;
+    admin(config)?;
     certificate(config)?;
+    store(config)?;
     hosts(&config.sites)?;
     for (index, site) in config.sites.iter().enumerate() {
         let place = Place::default().key("site").item(index);
@@ -55,6 +57,34 @@ fn listeners(config: &Config) -> Result<(), Fault> {
     }
 }
 
+/// Who reaches it can let anybody in: a stranger must not.
+fn admin(config: &Config) -> Result<(), Fault> {
+    let at = |key| Place::default().key(key);
+    if let Some(Secret::Here(_)) = &config.admin_token {
+        return Err(Fault::at(
+            at("admin_token"),
+            "the token stands in the file of settings, for all to read who may read that",
+            "write where it is: `{ file = \"/etc/panoply/admin-token\" }` or `{ env = \"PANOPLY_ADMIN_TOKEN\" }`",
+        ));
+    }
+    let Some(admin) = config.admin else { return Ok(()) };
+    if !admin.addr().ip().to_canonical().is_loopback() && config.admin_token.is_none() {
+        return Err(Fault::at(
+            at("admin"),
+            format!("other machines reach `{admin}`, and whoever does could lift every ban"),
+            format!("write `127.0.0.1:{}`, or add `admin_token = {{ file = \"…\" }}`", admin.addr().port()),
+        ));
+    }
+    if [Some(config.https), config.http].into_iter().flatten().any(|listen| overlaps(admin, listen)) {
+        return Err(Fault::at(
+            at("admin"),
+            "visitors come in there already",
+            "give operators a port of their own: `127.0.0.1:9900`",
+        ));
+    }
+    Ok(())
+}
+
 fn certificate(config: &Config) -> Result<(), Fault> {
     let tls = Place::default().key("tls");
     match (&config.tls.cert, &config.tls.key) {
@@ -70,6 +100,17 @@ fn certificate(config: &Config) -> Result<(), Fault> {
         )),
         _ => Ok(()),
     }
+}
+
+fn store(config: &Config) -> Result<(), Fault> {
+    if config.store.machines > 0 {
+        return Ok(());
+    }
+    Err(Fault::at(
+        Place::default().key("store").key("machines"),
+        "a store is shared by one machine at least, but here it is by none",
+        "write how many gateways use the store, this one too",
+    ))
 }
 
 fn hosts(sites: &[Site]) -> Result<(), Fault> {
@@ -103,7 +144,11 @@ fn upstreams(config: &Config, upstreams: &[Upstream], within: &Place) -> Result<
         if seen.contains(&upstream) {
             return Err(Fault::at(place(), format!("`{upstream}` is in the list already"), "take it out"));
         }
-        if [Some(config.https), config.http].into_iter().flatten().any(|listen| is_here(upstream, listen)) {
+        if [Some(config.https), config.http, config.admin]
+            .into_iter()
+            .flatten()
+            .any(|listen| is_here(upstream, listen))
+        {
             return Err(Fault::at(
                 place(),
                 format!("`{upstream}` is where panoply itself listens: it would ask itself for ever"),

@@ -83,6 +83,18 @@ impl<'de> Visitor<'de> for Source {
     fn visit_f64<E: de::Error>(self, _: f64) -> Result<KeySource, E> {
         Err(wrong().into_serde())
     }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<KeySource, E> {
+        Err(wrong().into_serde())
+    }
+
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<KeySource, E> {
+        Err(wrong().into_serde())
+    }
+
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<KeySource, E> {
+        Err(wrong().into_serde())
+    }
 }
 
 /// One key of a list; what is none is not shown.
@@ -130,7 +142,7 @@ impl<'de> Visitor<'de> for SecretText {
 }
 
 /// A name, not what is in the variable: some shells would put that in its place.
-struct Variable(String);
+pub(super) struct Variable(pub(super) String);
 
 impl<'de> Deserialize<'de> for Variable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -168,4 +180,4 @@ fn no_text() -> SettingError {
     )
 }
 
-const HINT_ENV: &str = "write such as `keys = { env = \"PANOPLY_KEYS\" }`";
+const HINT_ENV: &str = "write the name alone, such as `{ env = \"PANOPLY_KEYS\" }`";

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::rule::lasting;
-use super::{Count, Counters, Key, Rule};
+use super::{Count, Counters, Key, Rule, Who};
 use crate::store::StoreError;
 
 /// So many points in a window for each key, and where its counts are: under the prefix, a colon and the key.
@@ -35,10 +35,10 @@ impl Limiter {
         &self.rule
     }
 
-    /// Under what the counters keep `key`.
+    /// Under what the counters keep `who`: a name, or a [`Who`] that has a network too.
     #[must_use]
-    pub const fn key<'k>(&'k self, key: &'k str) -> Key<'k> {
-        Key { prefix: self.prefix.as_str(), name: key }
+    pub fn key<'k>(&'k self, who: impl Into<Who<'k>>) -> Key<'k> {
+        who.into().under(&self.prefix)
     }
 
     /// Charges `points`, and refuses who has consumed more than there are; refused hits count as well.
@@ -48,10 +48,10 @@ impl Limiter {
     pub async fn consume(
         &self,
         counters: &dyn Counters,
-        key: &str,
+        who: impl Into<Who<'_>>,
         points: u32,
     ) -> Result<Verdict, StoreError> {
-        let standing = self.add(counters, key, points.into()).await?;
+        let standing = self.add(counters, who, points.into()).await?;
         Ok(if standing.is_over() { Verdict::Refused(standing) } else { Verdict::Admitted(standing) })
     }
 
@@ -62,10 +62,10 @@ impl Limiter {
     pub async fn penalty(
         &self,
         counters: &dyn Counters,
-        key: &str,
+        who: impl Into<Who<'_>>,
         points: u32,
     ) -> Result<Standing, StoreError> {
-        self.add(counters, key, points.into()).await
+        self.add(counters, who, points.into()).await
     }
 
     /// Gives `points` back; a key may so have more than at the beginning.
@@ -75,18 +75,22 @@ impl Limiter {
     pub async fn reward(
         &self,
         counters: &dyn Counters,
-        key: &str,
+        who: impl Into<Who<'_>>,
         points: u32,
     ) -> Result<Standing, StoreError> {
-        self.add(counters, key, -i64::from(points)).await
+        self.add(counters, who, -i64::from(points)).await
     }
 
     /// How the key stands, if it was ever hit in this window: who [is over](Standing::is_over) would be refused.
     ///
     /// # Errors
     /// When the counters fail.
-    pub async fn get(&self, counters: &dyn Counters, key: &str) -> Result<Option<Standing>, StoreError> {
-        let count = counters.peek(self.key(key)).await?;
+    pub async fn get(
+        &self,
+        counters: &dyn Counters,
+        who: impl Into<Who<'_>>,
+    ) -> Result<Option<Standing>, StoreError> {
+        let count = counters.peek(who.into().under(&self.prefix)).await?;
         Ok(count.map(|count| self.standing(count, false)))
     }
 
@@ -97,11 +101,11 @@ impl Limiter {
     pub async fn block(
         &self,
         counters: &dyn Counters,
-        key: &str,
+        who: impl Into<Who<'_>>,
         time: Duration,
     ) -> Result<Standing, StoreError> {
         let count = Count { points: i64::from(self.rule.points()) + 1, left: lasting(time) };
-        counters.block(self.key(key), count).await?;
+        counters.block(who.into().under(&self.prefix), count).await?;
         Ok(self.standing(count, false))
     }
 
@@ -112,12 +116,12 @@ impl Limiter {
     pub async fn set(
         &self,
         counters: &dyn Counters,
-        key: &str,
+        who: impl Into<Who<'_>>,
         points: i64,
         time: Duration,
     ) -> Result<Standing, StoreError> {
         let count = Count { points, left: lasting(time) };
-        counters.set(self.key(key), count).await?;
+        counters.set(who.into().under(&self.prefix), count).await?;
         Ok(self.standing(count, false))
     }
 
@@ -125,8 +129,8 @@ impl Limiter {
     ///
     /// # Errors
     /// When the counters fail.
-    pub async fn delete(&self, counters: &dyn Counters, key: &str) -> Result<bool, StoreError> {
-        counters.forget(self.key(key)).await
+    pub async fn delete(&self, counters: &dyn Counters, who: impl Into<Who<'_>>) -> Result<bool, StoreError> {
+        counters.forget(who.into().under(&self.prefix)).await
     }
 
     /// Who is kept out now, at most [`MOST_LISTED`](super::MOST_LISTED) keys.
@@ -138,8 +142,13 @@ impl Limiter {
         Ok(over.into_iter().map(|(name, count)| (name, self.standing(count, false))).collect())
     }
 
-    async fn add(&self, counters: &dyn Counters, key: &str, points: i64) -> Result<Standing, StoreError> {
-        let count = counters.add(self.key(key), points, &self.rule).await?;
+    async fn add(
+        &self,
+        counters: &dyn Counters,
+        who: impl Into<Who<'_>>,
+        points: i64,
+    ) -> Result<Standing, StoreError> {
+        let count = counters.add(who.into().under(&self.prefix), points, &self.rule).await?;
         Ok(self.standing(count, count.points == points))
     }
 

@@ -1,25 +1,47 @@
+mod names;
+mod set;
+mod slot;
+mod snapshot;
+mod table;
+
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::hash::Hasher;
+use std::sync::Mutex;
 
-use super::{Answer, Count, Counters, Key, Rule};
+use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
+
+use self::set::{Full, Name};
+use self::slot::{Slot, nanoseconds};
+use self::table::Table;
+use super::{Answer, Count, Counters, Key, MOST_LISTED, Rule};
 use crate::Clock;
-use crate::store::{LONGEST, StoreError};
+use crate::store::StoreError;
 
-/// Counts in this process's memory: gone with it, and shared with no other.
+/// Counts in this process's memory, shared with no other.
 ///
-/// It never holds more than its capacity, 131,072 keys in 6 MiB unless told, and takes memory only for those that
-/// came: more keys than a site has failed logins in a day, and less than a machine misses. A key is kept as 128 bits
-/// of a hash that is keyed at random, so a long one takes no more than a short one and nobody's name stays here.
+/// It never holds more than its capacity, 131,072 keys in 6 MiB unless told: more keys than a site has failed logins
+/// in a day, and less than a machine misses. A key takes 45 bytes at most, whatever its length: 26 for 72 bits of its
+/// hash, its count and its end, the rest for names and networks. The hash, SipHash-1-3, is keyed at random, since who
+/// could compute it would find names that share a count with somebody, or a set to fill. The memory is taken when the
+/// first key comes.
 ///
 /// Keys are spread over sets of 64 places, each with a lock of its own. Where all 64 are taken, what has ended goes
 /// first, then the smallest count; of equal ones that which ends soonest. So a flood of new keys drives out what
 /// was hit once, and not who is about to be stopped. A key that is refused, for it is over its line or was blocked, is
-/// never driven out: nobody is set free by others. Where all 64 are such, a new key is refused until the first of
-/// them ends: it is answered [`i64::MAX`] points, and [`set`](Counters::set) and [`block`](Counters::block) fail.
-/// When such keys are half of the capacity, one set in two million is so closed; when they are three quarters, one
-/// in 64.
+/// never driven out: nobody is set free by others. When such keys are half of the capacity, one set in two million is
+/// full of them; when they are three quarters, one in 64.
+///
+/// A new key of such a set shares one count with all newcomers of its [network](super::Who::within), until that count
+/// ends: they are refused too early, and never too late. Each of their hits moves the end, so that what one of them
+/// has consumed stays as long as it would by itself. Who has no network, or finds no place for that either (there are
+/// a sixteenth as many), is refused until the first of the set ends: he is answered [`i64::MAX`] points.
+/// [`set`](Counters::set) and [`block`](Counters::block) are for one key alone, and fail there.
+///
+/// Names are kept of those alone who are kept out, or whose count was set by hand, so that
+/// [`over`](Counters::over) can list them: of each set as many as fit in 1 KiB, and none of more than 256 bytes with its prefix.
+/// A network that is kept out is listed as well, and [`forget`](Counters::forget) of its name lifts that.
+///
+/// It is gone with the process, unless [`save`](Self::save) and [`restore`](Self::restore) carry it over.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +53,7 @@ use crate::store::{LONGEST, StoreError};
 /// let clock = Clock::manual();
 /// let counters = Memory::with_clock(clock.clone());
 /// let count = Count { points: 3, left: Some(Duration::from_secs(60)) };
-/// let ann = Key { prefix: "login", name: "ann" };
+/// let ann = Key { prefix: "login", name: "ann", network: None };
 /// counters.set(ann, count).await?;
 /// assert_eq!(counters.peek(ann).await?, Some(count));
 /// clock.advance(Duration::from_secs(60));
@@ -41,8 +63,13 @@ use crate::store::{LONGEST, StoreError};
 /// ```
 pub struct Memory {
     clock: Clock,
-    hashers: [RandomState; 2],
-    sets: Box<[Mutex<Set>]>,
+    /// The hash's key.
+    seed: [u64; 2],
+    hasher: SipHasher13,
+    keys: Table,
+    /// What newcomers share who found no place among the keys.
+    networks: Table,
+    saving: Mutex<()>,
 }
 
 impl Memory {
@@ -55,20 +82,23 @@ impl Memory {
     /// Nothing counted yet, by `clock`.
     #[must_use]
     pub fn with_clock(clock: Clock) -> Self {
-        Self { clock, hashers: Default::default(), sets: Box::default() }.capacity(CAPACITY)
+        let seed: [u64; 2] = rand::random();
+        let hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
+        let (keys, networks) = tables(CAPACITY);
+        Self { clock, seed, hasher, keys, networks, saving: Mutex::default() }
     }
 
-    /// How many keys it holds at most, 48 bytes each, rounded up to a multiple of 64; what it held before is gone.
+    /// How many keys it holds at most, 45 bytes each, rounded up to a multiple of 64; what it held before is gone.
     #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
-        self.sets = std::iter::repeat_with(Mutex::default).take(keys.div_ceil(PLACES).max(1)).collect();
+        (self.keys, self.networks) = tables(keys);
         self
     }
 
     /// How many keys it holds, those too whose end has come and whose place nobody took yet.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sets.iter().map(|set| lock(set).0.len()).sum()
+        self.keys.sets().map(|set| set.len()).sum()
     }
 
     /// Whether it holds none.
@@ -77,55 +107,130 @@ impl Memory {
         self.len() == 0
     }
 
+    /// How many bytes its keys take now: at most 45 for each of its capacity, networks and names with them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.keys.bytes() + self.networks.bytes()
+    }
+
     fn count(&self, key: Key<'_>, points: i64, rule: &Rule) -> Count {
-        let (name, now) = (self.name(key), self.clock.now());
-        let mut set = self.set(name);
-        let was = set.find(name, now).map(|slot| slot.count(now));
-        let count = rule.add(was, points);
-        let blocked = rule.is_over(count.points);
-        match set.put(Slot::new(name, count, now, blocked), now) {
+        let (now, name) = (self.now(), self.name(key));
+        let mut set = self.keys.set(name);
+        let place = set.position(name);
+        let own = set.standing(place, now);
+        if own.is_none()
+            && let Some(shared) = self.shared(key, now)
+        {
+            return self.share(shared, points, rule, now);
+        }
+        let count = rule.add(own.map(|slot| slot.count(now)), points);
+        let slot = Slot::new(name.id, count, now, rule.is_over(count.points));
+        match (set.put(key, name, place, slot, now), network(key)) {
+            (Ok(()), _) => count,
+            (Err(_), Some(network)) => self.share(network, points, rule, now),
+            (Err(full), None) => full.answer(),
+        }
+    }
+
+    /// The key's network, where its newcomers share a count already. They do so until it ends, also when a place
+    /// became free meanwhile: else each of them began anew.
+    fn shared<'k>(&self, key: Key<'k>, now: u64) -> Option<Key<'k>> {
+        let network = network(key)?;
+        let name = self.name(network);
+        self.networks.any(name)?.find(name, now).map(|_| network)
+    }
+
+    /// Counts for all newcomers of a network. What each of them consumed stays as long as it would by itself, so that
+    /// the end moves with each hit that is admitted; and nobody's reward gives the others more than there is.
+    fn share(&self, network: Key<'_>, points: i64, rule: &Rule, now: u64) -> Count {
+        let name = self.name(network);
+        let mut set = self.networks.set(name);
+        let place = set.position(name);
+        let mut count = rule.add(set.standing(place, now).map(|slot| slot.count(now)), points);
+        let refused = rule.is_over(count.points);
+        count.points = count.points.max(0);
+        if !refused {
+            count.left = rule.window().and_then(|window| Some(count.left?.max(window)));
+        }
+        match set.put(network, name, place, Slot::new(name.id, count, now, refused), now) {
             Ok(()) => count,
             Err(full) => full.answer(),
         }
     }
 
+    fn found(&self, key: Key<'_>) -> Option<Count> {
+        let (now, name) = (self.now(), self.name(key));
+        let set = self.keys.any(name)?;
+        if let Some(slot) = set.find(name, now) {
+            return Some(slot.count(now));
+        }
+        let Some(network) = network(key) else { return Some(set.closed(now)?.answer()) };
+        let name = self.name(network);
+        let shared = self.networks.any(name)?;
+        match shared.find(name, now) {
+            Some(slot) => Some(slot.count(now)),
+            None => set.closed(now).and(shared.closed(now)).map(|full| full.answer()),
+        }
+    }
+
     fn put(&self, key: Key<'_>, count: Count, blocked: bool) -> Result<(), StoreError> {
-        let (name, now) = (self.name(key), self.clock.now());
-        let slot = Slot::new(name, count, now, blocked);
-        self.set(name).put(slot, now).map_err(|full| StoreError::Refused(Box::new(full)))
+        let (now, name) = (self.now(), self.name(key));
+        let mut set = self.keys.set(name);
+        let (place, slot) = (set.position(name), Slot::new(name.id, count, now, blocked));
+        set.put(key, name, place, slot, now).map_err(|full| StoreError::Refused(Box::new(full)))?;
+        // Nobody knows yet whether that is over a line.
+        set.name(name.id, key, now);
+        Ok(())
     }
 
+    /// Its own count, and that of the network of this name.
+    fn drop(&self, key: Key<'_>) -> bool {
+        let (now, name) = (self.now(), self.name(key));
+        let table = |table: &Table| table.any(name).is_some_and(|mut set| set.forget(name, now));
+        table(&self.keys) | table(&self.networks)
+    }
+
+    fn listed(&self, prefix: &str, line: u32) -> Vec<(String, Count)> {
+        let now = self.now();
+        let mut listed = Vec::new();
+        for set in self.keys.sets().chain(self.networks.sets()) {
+            let over = set.named(now).filter(|(_, slot)| slot.points > line.into());
+            let names = over.filter_map(|(key, slot)| {
+                let name =
+                    if prefix.is_empty() { key } else { key.strip_prefix(prefix)?.strip_prefix(':')? };
+                Some((name.to_owned(), slot.count(now)))
+            });
+            listed.extend(names.take(MOST_LISTED - listed.len()));
+        }
+        listed
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.clock.now())
+    }
+
+    /// Prefix, colon and name in one go, without a text that holds all three.
     fn name(&self, key: Key<'_>) -> Name {
-        let [one, other] = &self.hashers;
-        let hash = |hasher: &RandomState| {
-            let mut hash = hasher.build_hasher();
-            if !key.prefix.is_empty() {
-                hash.write(key.prefix.as_bytes());
-                hash.write(b":");
-            }
-            hash.write(key.name.as_bytes());
-            hash.finish()
-        };
-        (hash(one), hash(other))
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "the index is below the length, which is never zero")]
-    fn set(&self, (name, _): Name) -> MutexGuard<'_, Set> {
-        lock(&self.sets[usize::try_from(name >> 32).unwrap_or_default() % self.sets.len()])
+        let mut hash = self.hasher;
+        if !key.prefix.is_empty() {
+            hash.write(key.prefix.as_bytes());
+            hash.write(b":");
+        }
+        hash.write(key.name.as_bytes());
+        let Hash128 { h1, h2 } = hash.finish128();
+        let [tag, ..] = h2.to_le_bytes();
+        Name { id: h1, tag }
     }
 }
 
-/// No lock is ever held across an await: there is none.
+/// No lock is ever held across an await: there is none. Who holds a network's lock takes no key's.
 impl Counters for Memory {
     fn add<'a>(&'a self, key: Key<'a>, points: i64, rule: &'a Rule) -> Answer<'a, Count> {
         Answer::now(Ok(self.count(key, points, rule)))
     }
 
     fn peek<'a>(&'a self, key: Key<'a>) -> Answer<'a, Option<Count>> {
-        let (name, now) = (self.name(key), self.clock.now());
-        let set = self.set(name);
-        let found = set.find(name, now).map(|slot| slot.count(now));
-        Answer::now(Ok(found.or_else(|| set.closed(now).map(|full| full.answer()))))
+        Answer::now(Ok(self.found(key)))
     }
 
     fn set<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()> {
@@ -137,15 +242,11 @@ impl Counters for Memory {
     }
 
     fn forget<'a>(&'a self, key: Key<'a>) -> Answer<'a, bool> {
-        let (name, now) = (self.name(key), self.clock.now());
-        let mut set = self.set(name);
-        let found = set.find(name, now).is_some();
-        set.0.retain(|slot| slot.name != name);
-        Answer::now(Ok(found))
+        Answer::now(Ok(self.drop(key)))
     }
 
-    fn over<'a>(&'a self, _: &'a str, _: u32) -> Answer<'a, Vec<(String, Count)>> {
-        Answer::now(Err(StoreError::Refused("a memory of hashes knows no names".into())))
+    fn over<'a>(&'a self, prefix: &'a str, line: u32) -> Answer<'a, Vec<(String, Count)>> {
+        Answer::now(Ok(self.listed(prefix, line)))
     }
 }
 
@@ -161,77 +262,6 @@ impl fmt::Debug for Memory {
     }
 }
 
-/// At most [`PLACES`].
-#[derive(Default)]
-struct Set(Vec<Slot>);
-
-#[derive(Clone, Copy)]
-struct Slot {
-    name: Name,
-    points: i64,
-    until: Duration,
-    /// By the last hit, which knew the line.
-    blocked: bool,
-}
-
-type Name = (u64, u64);
-
-impl Set {
-    fn find(&self, name: Name, now: Duration) -> Option<&Slot> {
-        self.0.iter().find(|slot| slot.name == name && slot.until > now)
-    }
-
-    /// Puts it in its own place, in that of one that has ended, in a new one, or in that of the least.
-    fn put(&mut self, slot: Slot, now: Duration) -> Result<(), Full> {
-        let own = self.0.iter().position(|old| old.name == slot.name);
-        let place = own.or_else(|| self.0.iter().position(|old| old.until <= now));
-        if place.is_none() && self.0.len() < PLACES {
-            self.0.push(slot);
-            return Ok(());
-        }
-        let place = match place {
-            Some(place) => self.0.get_mut(place),
-            None => {
-                let open = self.0.iter_mut().filter(|old| !old.blocked);
-                open.min_by_key(|old| (old.points, old.until))
-            }
-        };
-        match place {
-            Some(place) => *place = slot,
-            None => return Err(Full { left: self.first_end(now) }),
-        }
-        Ok(())
-    }
-
-    /// Whether no new key has a place.
-    fn closed(&self, now: Duration) -> Option<Full> {
-        let closed = self.0.len() >= PLACES && self.0.iter().all(|slot| slot.blocked && slot.until > now);
-        closed.then(|| Full { left: self.first_end(now) })
-    }
-
-    fn first_end(&self, now: Duration) -> Option<Duration> {
-        self.0.iter().min_by_key(|slot| slot.until)?.count(now).left
-    }
-}
-
-impl Slot {
-    fn new(name: Name, count: Count, now: Duration, blocked: bool) -> Self {
-        let until = count.left.map_or(NEVER, |left| now.saturating_add(left.min(LONGEST)));
-        Self { name, points: count.points, until, blocked }
-    }
-
-    fn count(&self, now: Duration) -> Count {
-        let left = (self.until != NEVER).then(|| self.until.saturating_sub(now));
-        Count { points: self.points, left }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("no key is counted anew before one of those that are blocked ends")]
-struct Full {
-    left: Option<Duration>,
-}
-
 impl Full {
     /// Over any line.
     const fn answer(&self) -> Count {
@@ -239,17 +269,17 @@ impl Full {
     }
 }
 
-/// A thread that panicked under the lock leaves a set that may lack a hit, and nothing worse.
-fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
+/// For the keys, and a sixteenth for the networks of those that find no place.
+fn tables(keys: usize) -> (Table, Table) {
+    (Table::new(keys), Table::new(keys / 16))
+}
+
+/// Under the same prefix, since two rules count apart.
+fn network(key: Key<'_>) -> Option<Key<'_>> {
+    Some(Key { name: key.network?, network: None, ..key })
 }
 
 const CAPACITY: usize = 1 << 17;
-
-/// Enough that sets fill evenly, and few enough to look through.
-const PLACES: usize = 64;
-
-const NEVER: Duration = Duration::MAX;
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -5,9 +6,9 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use redis::cmd;
 
-use super::{Answer, Count, Counters, Key, Rule};
+use super::{Answer, Count, Counters, Key, MOST_LISTED, Rule};
 use crate::SettingError;
-use crate::redis_servers::{Question, Script, Servers, seconds};
+use crate::redis_servers::{Question, Script, Servers, Walk, seconds};
 use crate::store::StoreError;
 
 /// Counts in Redis 7, Valkey or Dragonfly, alone or as a cluster, as rate-limiter-flexible keeps them: the value is
@@ -80,6 +81,37 @@ impl Redis {
         let (points, left): (Option<i64>, i64) = self.servers.ask(Question::Several(pipe)).await?;
         Ok(points.map(|points| Count { points, left: time_left(left) }))
     }
+
+    async fn search(&self, prefix: &str, line: i64) -> Result<Vec<(String, Count)>, StoreError> {
+        let start = Key { prefix, name: "", network: None }.to_string();
+        let (mut walk, mut found) = (Walk::new(&self.servers, &start), BTreeMap::new());
+        while found.len() < MOST_LISTED
+            && let Some(keys) = walk.next().await?
+        {
+            for key in self.above(keys, line).await? {
+                let name = key.strip_prefix(&start).unwrap_or_default();
+                // A walk may come by twice, and time goes by meanwhile.
+                if let Some(count) = self.found(&key).await?.filter(|count| count.points > line) {
+                    found.insert(name.to_owned(), count);
+                }
+            }
+        }
+        Ok(found.into_iter().take(MOST_LISTED).collect())
+    }
+
+    /// Those of the keys that hold a number above the line.
+    async fn above(&self, keys: Vec<String>, line: i64) -> Result<Vec<String>, StoreError> {
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        let mut get = cmd("MGET");
+        get.arg(&keys);
+        let values: Vec<Option<Vec<u8>>> = self.servers.ask(Question::One(get)).await?;
+        let points = values.into_iter().map(|value| String::from_utf8(value?).ok()?.parse::<i64>().ok());
+        let above =
+            keys.into_iter().zip(points).filter(|(_, points)| points.is_some_and(|points| points > line));
+        Ok(above.map(|(key, _)| key).collect())
+    }
 }
 
 impl Counters for Redis {
@@ -124,8 +156,10 @@ impl Counters for Redis {
         Answer::later(self.servers.ask(Question::One(delete)))
     }
 
-    fn over<'a>(&'a self, _: &'a str, _: u32) -> Answer<'a, Vec<(String, Count)>> {
-        Answer::now(Err(StoreError::Refused("Redis is not searched yet".into())))
+    /// All keys of the server, or of the cluster's masters, are looked through, a thousand at a time; ten million at
+    /// most.
+    fn over<'a>(&'a self, prefix: &'a str, line: u32) -> Answer<'a, Vec<(String, Count)>> {
+        Answer::later(self.search(prefix, line.into()))
     }
 }
 

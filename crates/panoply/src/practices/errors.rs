@@ -32,7 +32,6 @@
 //! # }
 //! ```
 
-mod ahead;
 mod marks;
 mod original;
 mod pages;
@@ -44,10 +43,9 @@ use http::{Method, StatusCode};
 use http_body::Body as HttpBody;
 use serde::Deserialize;
 
-use crate::body::Source;
 use crate::{Body, Policy, Practice, Rejection, Visit, World};
 
-use ahead::Ahead;
+use crate::ahead::Ahead;
 pub(crate) use original::Ration;
 
 /// Replaces error pages that show the software or its inside.
@@ -73,8 +71,13 @@ impl Errors {
     }
 
     /// Whether the answer is one to look at; the others pass without a word more.
-    pub(crate) fn suspects<B: HttpBody>(&self, visit: &Visit, response: &Parts, body: &Body<B>) -> bool {
-        matches!(&body.source, Source::App { body } if !body.is_end_stream()) && is_suspect(visit, response)
+    pub(crate) fn suspects<B: HttpBody<Data = Bytes>>(
+        &self,
+        visit: &Visit,
+        response: &Parts,
+        body: &Body<B>,
+    ) -> bool {
+        body.is_apps() && !body.is_end_stream() && is_suspect(visit, response)
     }
 
     /// Whether a [suspect](Self::suspects) shows what it should not; the body as far as it was read comes back
@@ -89,17 +92,13 @@ impl Errors {
     where
         B: HttpBody<Data = Bytes>,
     {
-        let body = match body.source {
-            Source::App { body } => body,
-            source => return (Body { source }, None),
-        };
         if is_coded(&response.headers) {
             let unread = response.status.is_server_error() && !self.pass_compressed;
             let shown = unread.then_some("an error under a content coding");
             if let Some(shown) = shown {
                 keep(visit, response.status, shown, b"", world);
             }
-            return (Body::app(body), shown.map(|shown| masked(response.status, shown)));
+            return (body, shown.map(|shown| masked(response.status, shown)));
         }
         let ahead = Ahead::read(body).await;
         let text = ahead.text();

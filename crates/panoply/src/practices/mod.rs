@@ -1,5 +1,6 @@
 //! One practice a file. `ls` here is the catalogue.
 
+pub mod brute_force;
 pub mod cookies;
 pub mod csrf;
 pub mod errors;

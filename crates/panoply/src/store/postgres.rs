@@ -1,22 +1,16 @@
 mod sql;
-mod url;
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::ops::Range;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
-};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, NoTls, Row};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Error, Row};
 
 use self::sql::Sql;
-use self::url::Place;
 use super::{Answer, Replaced, Store, StoreError, whole_seconds};
+use crate::postgres_server::{Server, judge};
 use crate::{Clock, SettingError};
 
 /// Sessions in PostgreSQL, in the table of connect-pg-simple: `"session"`, with the id, the session's JSON and when
@@ -49,14 +43,9 @@ use crate::{Clock, SettingError};
 /// # }
 /// ```
 pub struct Postgres {
-    place: Place,
+    server: Server,
     sql: Sql,
     clock: Clock,
-    connections: usize,
-    timeout: Duration,
-    pool: OnceLock<Pool>,
-    /// When expired rows go next, in seconds since 1970; nought is not known yet.
-    next_prune: AtomicU64,
 }
 
 impl Postgres {
@@ -65,15 +54,7 @@ impl Postgres {
     /// # Errors
     /// When the URL is none of PostgreSQL's, or what it asks for cannot be.
     pub fn connect(url: &str) -> Result<Self, SettingError> {
-        Ok(Self {
-            place: url::parse(url)?,
-            sql: Sql::default(),
-            clock: Clock::system(),
-            connections: CONNECTIONS,
-            timeout: TIMEOUT,
-            pool: OnceLock::new(),
-            next_prune: AtomicU64::new(0),
-        })
+        Ok(Self { server: Server::at(url)?, sql: Sql::default(), clock: Clock::system() })
     }
 
     /// The table's name, `session` unless told. That of whose sessions are whose is the same with `_owner`.
@@ -100,7 +81,7 @@ impl Postgres {
     /// # Errors
     /// When it cannot be the name of a zone.
     pub fn time_zone(mut self, zone: &str) -> Result<Self, SettingError> {
-        self.place.time_zone(zone)?;
+        self.server.time_zone(zone)?;
         Ok(self)
     }
 
@@ -114,14 +95,14 @@ impl Postgres {
     /// How many connections there are at most: ten unless told, as with node-pg.
     #[must_use]
     pub fn connections(mut self, most: usize) -> Self {
-        self.connections = most.max(1);
+        self.server.connections(most);
         self
     }
 
     /// How long an answer may take, one second unless told. A new connection has a second more.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.server.timeout(timeout);
         self
     }
 
@@ -130,10 +111,7 @@ impl Postgres {
     /// # Errors
     /// When the server is not there, or does not let this user.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let client = self.client().await?;
-        // Two at once would both find nothing. The lock ends with the statement.
-        let sql = format!("SELECT pg_advisory_xact_lock({MIGRATION});\n{}", self.sql.migration());
-        client.batch_execute(&sql).await.map_err(judge)
+        self.server.migrate(&self.sql.migration()).await
     }
 
     /// What [`migrate`](Self::migrate) runs, for those who run it themselves.
@@ -162,74 +140,8 @@ impl Postgres {
     }
 
     async fn ask(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        self.prune_sometimes();
-        match self.ask_once(sql, values).await {
-            // The connection had been closed, perhaps long ago: this is how one learns of it.
-            Err(StoreError::Down(error)) if error.downcast_ref().is_some_and(Error::is_closed) => {
-                self.ask_once(sql, values).await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn ask_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let client = self.client().await?;
-        let query = async { client.query(&client.prepare_cached(sql).await?, values).await };
-        match tokio::time::timeout(self.timeout, query).await {
-            Ok(answer) => answer.map_err(judge),
-            Err(_) => {
-                // It is still busy with this: not for the next one.
-                drop(Client::take(client));
-                Err(StoreError::Slow(self.timeout))
-            }
-        }
-    }
-
-    async fn client(&self) -> Result<Client, StoreError> {
-        self.pool()?.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => judge(error),
-            PoolError::Timeout(_) => StoreError::Slow(self.timeout),
-            error => StoreError::Down(Box::new(error)),
-        })
-    }
-
-    fn pool(&self) -> Result<&Pool, StoreError> {
-        if let Some(pool) = self.pool.get() {
-            return Ok(pool);
-        }
-        let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let config = self.place.config.clone();
-        let manager = match &self.place.tls {
-            Some(tls) => Manager::from_config(config, MakeRustlsConnect::new(tls.clone()), how),
-            None => Manager::from_config(config, NoTls, how),
-        };
-        let pool = Pool::builder(manager)
-            .max_size(self.connections)
-            .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(self.timeout),
-                create: Some(CONNECTING),
-                recycle: Some(self.timeout),
-            })
-            .build()
-            .map_err(|error| StoreError::Down(Box::new(error)))?;
-        Ok(self.pool.get_or_init(|| pool))
-    }
-
-    /// The first call sets the time, so that a fleet that starts together does not prune together.
-    fn prune_sometimes(&self) {
-        let (now, next) = (self.clock.unix_time().as_secs(), self.next_prune.load(Relaxed));
-        if now < next || self.next_prune.compare_exchange(next, now + pause(), Relaxed, Relaxed).is_err() {
-            return;
-        }
-        let Some(pool) = self.pool.get().filter(|_| next > 0).cloned() else { return };
-        let (prune, now) = (self.sql.prune.clone(), self.now());
-        // Aside, so that no visitor waits for it.
-        tokio::spawn(async move {
-            if let Err(error) = prune_with(&pool, &prune, now).await {
-                tracing::warn!(%error, "expired sessions could not be removed");
-            }
-        });
+        self.server.clear_sometimes(&self.clock, PAUSE, &self.sql.prune, || self.now());
+        self.server.ask(sql, values).await
     }
 
     /// connect-pg-simple rounds both up: a session is there until the second in which its time is over has ended.
@@ -294,32 +206,8 @@ impl Store for Postgres {
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres").field("at", &self.place).field("table", &self.sql).finish_non_exhaustive()
+        f.debug_struct("Postgres").field("at", &self.server).field("table", &self.sql).finish_non_exhaustive()
     }
-}
-
-/// A thousand at a time, so that no lock is long and no other statement waits.
-async fn prune_with(
-    pool: &Pool,
-    sql: &str,
-    now: f64,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let client = pool.get().await?;
-    for _ in 0..PRUNED_AT_MOST {
-        let statement = client.prepare_cached(sql).await?;
-        if client.execute(&statement, &[&now]).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn judge(error: Error) -> StoreError {
-    // Classes of the standard: 08 connection, 53 resources, 57P the operator ends or starts the server.
-    let down = error
-        .code()
-        .is_none_or(|code| ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class)));
-    if down { StoreError::Down(Box::new(error)) } else { StoreError::Refused(Box::new(error)) }
 }
 
 fn is(error: &(dyn std::error::Error + 'static), state: &SqlState) -> bool {
@@ -331,17 +219,5 @@ fn seconds(whole: u64) -> f64 {
     whole as f64
 }
 
-/// A quarter of an hour, half more or less, as connect-pg-simple waits.
-fn pause() -> u64 {
-    rand::random_range(450..1_350)
-}
-
-const CONNECTIONS: usize = 10;
-const TIMEOUT: Duration = Duration::from_secs(1);
-const CONNECTING: Duration = Duration::from_secs(1);
-
-/// A hundred thousand rows; what is left goes next time.
-const PRUNED_AT_MOST: usize = 100;
-
-/// Any number that no other program has.
-const MIGRATION: i64 = 0x70_61_6e_6f_70_6c_79;
+/// Seconds: a quarter of an hour, half more or less, as connect-pg-simple waits.
+const PAUSE: Range<u64> = 450..1_350;

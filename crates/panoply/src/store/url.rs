@@ -62,10 +62,9 @@ fn file(path: &str, clock: &Clock) -> Result<Arc<dyn Store>, SettingError> {
 
 #[cfg(feature = "redis")]
 fn redis(url: &str, clock: &Clock) -> Result<Arc<dyn Store>, SettingError> {
-    // A password may hold a comma, but hardly one with a scheme behind it.
-    let more = ["redis://", "rediss://", "valkey://", "valkeys://"];
-    let several = more.iter().any(|scheme| url.contains(&format!(",{scheme}")));
-    let store = if several { super::Redis::cluster(url.split(','))? } else { super::Redis::connect(url)? };
+    let nodes = crate::redis_servers::nodes(url);
+    let several = nodes.len() > 1;
+    let store = if several { super::Redis::cluster(nodes)? } else { super::Redis::connect(url)? };
     Ok(Arc::new(store.clock(clock.clone())))
 }
 

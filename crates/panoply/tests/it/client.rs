@@ -1,6 +1,6 @@
 //! Who asks, as the app and the log see it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -9,8 +9,8 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use panoply::{Clock, Connection, RateLimit, Shield, TrustedProxies, Visitor, World};
 use tower::ServiceExt;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
+
+use crate::log::Log;
 
 fn app(shield: Shield) -> Router {
     let who =
@@ -70,7 +70,7 @@ struct File {
 
 #[tokio::test]
 async fn a_proxy_that_nobody_declared_blocks_nobody_and_is_named_once_a_day() {
-    let lines = Lines::default();
+    let lines = Log::default();
     let _guard = tracing::subscriber::set_default(lines.clone());
     let clock = Clock::manual();
     let shield = Shield::bare()
@@ -99,7 +99,7 @@ async fn a_proxy_that_nobody_declared_blocks_nobody_and_is_named_once_a_day() {
 
 #[tokio::test]
 async fn where_nobody_says_who_asks_nobody_is_blocked() {
-    let lines = Lines::default();
+    let lines = Log::default();
     let _guard = tracing::subscriber::set_default(lines.clone());
     let app = app(Shield::bare().rate_limit(RateLimit::of("1/day".parse().unwrap())));
     for _ in 0..3 {
@@ -118,44 +118,4 @@ async fn where_nobody_says_who_asks_nobody_is_blocked() {
         assert_eq!(app.clone().oneshot(from([10, 0, 0, 1], &[])).await.unwrap().status(), 200);
     }
     assert_eq!(lines.with("the trusted proxy 10.0.0.1 names no visitor"), 1);
-}
-
-/// The messages of all events.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    fn with(&self, text: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).count()
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Visit for Lines {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0.lock().unwrap().push(format!("{value:?}"));
-        }
-    }
 }

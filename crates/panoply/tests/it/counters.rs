@@ -1,148 +1,17 @@
-//! Counts in Redis are one step each, end in their time, and are told when they cannot be had.
+//! Counts are one step each wherever they are, end in their time, and are told when they cannot be had.
 #![allow(clippy::disallowed_methods, reason = "real servers live by the machine's clock")]
 
-use std::time::{Duration, Instant};
+mod failover;
+mod flaky;
+mod insured;
+mod postgres;
+mod redis;
 
-use panoply::counters::{Count, Counters, Limiter, Redis};
-use panoply::store::StoreError;
-
-use crate::store::server::{Certificate, RedisCluster, RedisServer};
+use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn connect(server: &RedisServer) -> Redis {
-    Redis::connect(&server.url()).unwrap()
-}
-
-#[tokio::test]
-async fn a_hit_is_one_round_trip_and_survives_a_server_that_forgot_the_script() {
-    let server = RedisServer::start();
-    let (counters, limiter) = (connect(&server), Limiter::new("login", 10, MINUTE));
-    limiter.penalty(&counters, "ann", 1).await.unwrap();
-    server.answers("CONFIG RESETSTAT");
-    for _ in 0..5 {
-        limiter.penalty(&counters, "ann", 1).await.unwrap();
-    }
-    let stats = server.answers("INFO commandstats");
-    assert!(stats.contains("cmdstat_evalsha:calls=5,"), "{stats}");
-    assert!(!stats.contains("cmdstat_eval:"), "{stats}");
-    server.answers("SCRIPT FLUSH");
-    assert_eq!(limiter.penalty(&counters, "ann", 1).await.unwrap().consumed(), 7);
-}
-
-#[tokio::test]
-async fn ends_are_whole_seconds_never_moved_and_never_missing() {
-    let server = RedisServer::start();
-    let counters = connect(&server);
-    let half = Limiter::new("half", 10, Duration::from_millis(1_500)).block_time(Duration::from_millis(1));
-    half.penalty(&counters, "ann", 1).await.unwrap();
-    assert_eq!(server.answers("TTL half:ann"), "2", "rounded up");
-    assert_eq!(half.penalty(&counters, "ann", 10).await.unwrap().left(), Some(Duration::from_secs(1)));
-    assert_eq!(server.answers("TTL half:ann"), "1");
-
-    let limiter = Limiter::new("login", 10, MINUTE);
-    limiter.set(&counters, "ann", 3, MINUTE / 2).await.unwrap();
-    assert!(limiter.penalty(&counters, "ann", 1).await.unwrap().left() <= Some(MINUTE / 2));
-    assert_eq!(server.answers("TTL login:ann"), "30", "not moved by a hit");
-    server.answers("SET login:bob 3");
-    assert_eq!(limiter.get(&counters, "bob").await.unwrap().unwrap().left(), None);
-    assert_eq!(limiter.penalty(&counters, "bob", 1).await.unwrap().left(), Some(MINUTE));
-    assert_eq!(server.answers("TTL login:bob"), "60", "healed");
-
-    limiter.block(&counters, "eve", Duration::ZERO).await.unwrap();
-    let verdict = limiter.consume(&counters, "eve", 1).await.unwrap();
-    assert_eq!((verdict.is_refused(), verdict.standing().left()), (true, None));
-    assert_eq!(
-        (server.answers("GET login:eve"), server.answers("TTL login:eve")),
-        ("12".into(), "-1".into())
-    );
-
-    let endless = Limiter::new("endless", 10, Duration::ZERO);
-    assert_eq!(endless.penalty(&counters, "ann", 1).await.unwrap().left(), None);
-    let longest = Limiter::new("longest", 10, Duration::MAX).block_time(Duration::MAX);
-    assert!(longest.penalty(&counters, "ann", 1).await.unwrap().left() > Some(99 * 365 * 24 * 60 * MINUTE));
-    assert!(longest.penalty(&counters, "ann", 10).await.unwrap().left() > Some(99 * 365 * 24 * 60 * MINUTE));
-}
-
-#[tokio::test]
-async fn what_is_no_count_is_an_error_and_stays() {
-    let server = RedisServer::start();
-    let (counters, limiter) = (connect(&server), Limiter::new("login", 10, MINUTE));
-    server.answers("SET login:ann text");
-    for error in [
-        limiter.consume(&counters, "ann", 1).await.unwrap_err(),
-        limiter.get(&counters, "ann").await.unwrap_err(),
-    ] {
-        assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
-    }
-    assert_eq!(server.answers("GET login:ann"), "text");
-    assert!(limiter.delete(&counters, "ann").await.unwrap());
-    assert!(!limiter.delete(&counters, "ann").await.unwrap());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn at_once_nobody_gets_more_than_the_points() {
-    let server = RedisServer::start();
-    let limiter = Limiter::new("login", 100, MINUTE).block_time(10 * MINUTE);
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..4 {
-        // Each a machine of its own.
-        let (counters, limiter) = (connect(&server), limiter.clone());
-        tasks.spawn(async move {
-            let mut admitted = 0;
-            for _ in 0..50 {
-                admitted += u32::from(!limiter.consume(&counters, "ann", 1).await.unwrap().is_refused());
-            }
-            admitted
-        });
-    }
-    assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 100);
-    assert_eq!((server.answers("GET login:ann").as_str(), server.answers("TTL login:ann").len()), ("200", 3));
-}
-
-#[tokio::test]
-async fn a_server_that_died_or_hangs_is_told_in_time_and_found_again() {
-    let mut server = RedisServer::start();
-    let counters = connect(&server).timeout(Duration::from_millis(200));
-    let limiter = Limiter::new("login", 10, MINUTE);
-    assert_eq!(limiter.penalty(&counters, "ann", 1).await.unwrap().consumed(), 1);
-    server.signal("STOP");
-    let start = Instant::now();
-    let error = limiter.consume(&counters, "ann", 1).await.unwrap_err();
-    assert!(matches!(error, StoreError::Slow(_)), "{error:?}");
-    assert!(start.elapsed() < Duration::from_millis(1_300), "{:?}", start.elapsed());
-    server.kill();
-    let error = limiter.consume(&counters, "ann", 1).await.unwrap_err();
-    assert!(matches!(error, StoreError::Down(_)), "{error:?}");
-    server.restart();
-    let back = Instant::now();
-    while limiter.consume(&counters, "ann", 1).await.is_err() {
-        assert!(back.elapsed() < Duration::from_secs(5));
-    }
-}
-
-#[tokio::test]
-async fn tls_is_checked_and_a_cluster_shares_the_keys() {
-    let certificate = Certificate::new();
-    let server = RedisServer::start_with_tls(&certificate);
-    let url = server.url().replace("redis:", "rediss:");
-    let limiter = Limiter::new("login", 10, MINUTE);
-    let trusting = Redis::connect(&url).unwrap().authority(certificate.pem().as_bytes()).unwrap();
-    assert_eq!(limiter.penalty(&trusting, "ann", 1).await.unwrap().consumed(), 1);
-    assert!(limiter.penalty(&Redis::connect(&url).unwrap(), "ann", 1).await.is_err());
-
-    let cluster = RedisCluster::start();
-    let urls = cluster.urls();
-    let counters = Redis::cluster([urls[0].as_str()]).unwrap();
-    for n in 0..60 {
-        let key = n.to_string();
-        limiter.penalty(&counters, &key, 2).await.unwrap();
-        let count = counters.peek(limiter.key(&key)).await.unwrap().unwrap();
-        assert!(matches!(count, Count { points: 2, left: Some(_) }), "{count:?}");
-        limiter.block(&counters, &key, MINUTE).await.unwrap();
-        assert!(limiter.consume(&counters, &key, 1).await.unwrap().is_refused());
-        assert!(limiter.delete(&counters, &key).await.unwrap());
-        limiter.penalty(&counters, &key, 1).await.unwrap();
-    }
-    assert!(cluster.sizes().iter().all(|size| *size > 5), "{:?}", cluster.sizes());
+/// How time passes for a real server.
+async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
 }

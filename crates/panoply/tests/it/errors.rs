@@ -1,8 +1,5 @@
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,10 +9,9 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use panoply::{Errors, Guard, Policy, RequestBody, Shield};
 use tower::{Layer, ServiceExt, service_fn};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::app::{Answer, answer};
+use crate::log::Log;
 
 const EXPRESS_404: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <title>Error</title>\n</head>\n<body>\n<pre>Cannot GET /nope</pre>\n</body>\n</html>\n";
@@ -192,52 +188,11 @@ fn the_original_is_in_the_log_under_the_id_that_the_visitor_sees() {
         };
         (0..20).map(|_| ask()).collect()
     });
-    let lines = log.0.lock().unwrap();
+    let lines = log.events();
     let originals: Vec<_> = lines.iter().filter(|line| line.contains_key("original")).collect();
     assert_eq!(originals.len(), 10, "ten a second: {lines:?}");
     let problem: serde_json::Value = serde_json::from_slice(&answers[0].body).unwrap();
     assert_eq!(originals[0]["id"], problem["request_id"].as_str().unwrap());
     assert_eq!(originals[0]["original"], "Error: password=[redacted] is wrong\\n    at f (/srv/a.js:1:2)");
     assert!(answers.iter().all(|answer| !answer.text().contains("/srv/")));
-}
-
-/// Keeps every event's fields.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, String>);
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
 }

@@ -1,10 +1,12 @@
 //! The real Node packages do the same, or are what is guarded.
 
+mod brute_force;
 mod cookie_header;
 mod counters;
 mod errors;
 mod headers;
 mod keys;
+mod logins;
 mod node;
 mod sessions;
 

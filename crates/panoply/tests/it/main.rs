@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails says where")]
 
 mod app;
+mod brute_force;
 mod catalogue;
 mod client;
 mod cookies;
@@ -14,6 +15,7 @@ mod headers;
 mod hosts;
 mod interop;
 mod limits;
+mod log;
 mod promises;
 mod rate_limit;
 mod redirects;

@@ -9,8 +9,8 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use panoply::practices::sessions::Ticket;
 use panoply::{
-    Clock, Connection, CookieSession, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Keys,
-    Limits, Policy, Practice, RateLimit, Redirects, RequestBody, Shield, World,
+    BruteForce, Clock, Connection, CookieSession, Cookies, Csrf, Errors, Fingerprint, Guard, Headers, Hosts,
+    Keys, Limits, Policy, Practice, RateLimit, Redirects, RequestBody, Shield, World,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -166,6 +166,7 @@ impl Plan {
             Practice::Limits => shield.limits(self.guard::<Limits>()),
             Practice::RateLimit => shield.rate_limit(self.guard::<RateLimit>()),
             Practice::Csrf => shield.csrf(self.guard::<Csrf>()),
+            Practice::BruteForce => shield.brute_force(self.guard::<BruteForce>()),
             Practice::Redirects => shield.redirects(self.guard::<Redirects>()),
             Practice::Cookies => shield.cookies(self.guard::<Cookies>()),
             Practice::Errors => shield.errors(self.guard::<Errors>()),

@@ -5,12 +5,17 @@ use super::SetCookie;
 /// Whether who holds this cookie may be its visitor, so that no script should read it.
 ///
 /// `is_signed`: the same answer sets a signature for it, `<name>.sig`, as the npm package `cookies` does.
-pub(super) fn is_session(cookie: &SetCookie<'_>, is_signed: bool) -> bool {
+pub(crate) fn is_session(cookie: &SetCookie<'_>, is_signed: bool) -> bool {
     !is_for_scripts(cookie.name())
         && (is_signed
             || has_name_of_a_session(cookie.name())
             || has_signature(cookie.value())
             || looks_random(cookie.value()))
+}
+
+/// Whether a cookie that a browser brings is called like a session: its value says nothing, the browser can choose it.
+pub(crate) fn names_a_session(name: &[u8]) -> bool {
+    !is_for_scripts(name) && signs(name).is_none() && has_name_of_a_session(name)
 }
 
 /// Whether the page's own script has to read it: tokens against cross-site writes that come back in a header.
@@ -22,7 +27,7 @@ pub(super) fn is_for_scripts(name: &[u8]) -> bool {
 }
 
 /// Whether the name is that of a signature, and whose.
-pub(super) fn signs(name: &[u8]) -> Option<&[u8]> {
+pub(crate) fn signs(name: &[u8]) -> Option<&[u8]> {
     name.strip_suffix(b".sig").filter(|signed| !signed.is_empty())
 }
 

@@ -1,10 +1,10 @@
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::data::Data;
 use super::{Conflict, SessionError, state};
 use crate::store::{Replaced, Store, StoreError};
+use crate::to_the_end::to_the_end;
 
 /// What is to be done in the store for one session, apart from the request that wants it.
 pub(super) struct Work {
@@ -46,18 +46,8 @@ impl Work {
     /// Does it all, also when the request is given up meanwhile: who logs out and closes the window is logged
     /// out.
     pub(super) async fn finish(self) -> Result<Written, SessionError> {
-        let mut work = Box::pin(self.run());
-        let first = std::future::poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-        if let Poll::Ready(written) = first {
-            return written; // memory's answer; nothing was started for it
-        }
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                let broke_off = |error: tokio::task::JoinError| StoreError::Down(error.into()).into();
-                runtime.spawn(work).await.unwrap_or_else(|error| Err(broke_off(error)))
-            }
-            Err(_) => work.await,
-        }
+        let broke_off = |error: tokio::task::JoinError| StoreError::Down(error.into()).into();
+        to_the_end(self.run()).await.unwrap_or_else(|error| Err(broke_off(error)))
     }
 
     async fn run(self) -> Result<Written, SessionError> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::SettingError;
+use crate::postgres_server::{LONGEST_NAME, Name, qualified};
 
 /// The statements about one table. Names are quoted in one place, values are parameters.
 pub(super) struct Sql {
@@ -98,7 +99,7 @@ CREATE INDEX IF NOT EXISTS {by_owner} ON {owners} ("owner");
 
 impl Default for Sql {
     fn default() -> Self {
-        Self::new(None, Name("session".to_owned()))
+        Self::new(None, Name::plain("session"))
     }
 }
 
@@ -108,41 +109,6 @@ impl fmt::Debug for Sql {
     }
 }
 
-/// A name that means the same to us and to PostgreSQL; its `Display` is quoted.
-struct Name(String);
-
-impl Name {
-    fn parse(name: &str, longest: usize) -> Result<Self, SettingError> {
-        if name.is_empty() || name.len() > longest || name.contains('\0') {
-            return Err(SettingError::new(
-                format!("`{}` is no name of a table or a schema", name.escape_debug()),
-                format!("write one to {longest} bytes, without NUL; case counts, and so does a dot"),
-            ));
-        }
-        Ok(Self(name.to_owned()))
-    }
-
-    fn with(&self, after: &str) -> Self {
-        self.within("", after)
-    }
-
-    fn within(&self, before: &str, after: &str) -> Self {
-        Self(format!("{before}{}{after}", self.0))
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.replace('"', "\"\""))
-    }
-}
-
-fn qualified(schema: Option<&Name>, table: &Name) -> String {
-    schema.map_or_else(|| table.to_string(), |schema| format!("{schema}.{table}"))
-}
-
-/// PostgreSQL cuts what is longer, without an error.
-const LONGEST_NAME: usize = 63;
 /// Leaves room for the names that are made from it.
 const LONGEST_TABLE: usize = LONGEST_NAME - "IDX__expire".len();
 

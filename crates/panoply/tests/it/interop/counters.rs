@@ -1,16 +1,17 @@
-//! The real rate-limiter-flexible: on one Redis it and we count together; in memory we count the same.
+//! The real rate-limiter-flexible: in one Redis or PostgreSQL it and we count together; in memory we count the same.
 #![allow(clippy::disallowed_methods, reason = "a real server lives by the machine's clock")]
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use panoply::Clock;
-use panoply::counters::{Count, Counters, Limiter, Memory, Redis, Standing};
+use panoply::counters::{Count, Counters, Limiter, Memory, Postgres, Redis, Standing};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::table;
 use crate::store::node::Node;
+use crate::store::postgres_server::PostgresServer;
 use crate::store::server::RedisServer;
 
 /// Points and seconds; what both sides are told alike.
@@ -89,8 +90,24 @@ impl Said {
 #[tokio::test]
 async fn node_and_we_count_together_in_redis() {
     let server = RedisServer::start();
-    let mut node = Node::start("counters.js", &server.url(), &[]);
+    let node = Node::start("counters.js", &server.url(), &[]);
     let redis = Redis::connect(&server.url()).unwrap();
+    count_together(node, &redis, |key| server.answers(&format!("GET {key}"))).await;
+    assert!(server.answers("KEYS *").lines().all(|key| key.contains(':')), "{}", server.answers("KEYS *"));
+}
+
+#[tokio::test]
+async fn node_and_we_count_together_in_postgres() {
+    let server = PostgresServer::start();
+    let postgres = Postgres::connect(&server.url()).unwrap();
+    postgres.migrate().await.unwrap();
+    let node = Node::start("counters.js", &server.url(), &[]);
+    let points = |key: &str| server.psql(&format!("select points from rlflx where key = '{key}'"));
+    count_together(node, &postgres, points).await;
+}
+
+/// In turns, in one store, of which `stands` says the points under a key.
+async fn count_together(mut node: Node, counters: &dyn Counters, stands: impl Fn(&str) -> String) {
     // Each with the moment of its end, by the machine's clock.
     let mut counts: HashMap<(Options, &str), (i64, Instant)> = HashMap::new();
     for (n, step) in table(1_000, steps()).into_iter().enumerate() {
@@ -103,7 +120,7 @@ async fn node_and_we_count_together_in_redis() {
             continue;
         }
         let row = format!("step {n}, {step:?} on {was:?}");
-        let said = if step.by_node { ask(&mut node, step) } else { do_it(&redis, step).await };
+        let said = if step.by_node { ask(&mut node, step) } else { do_it(counters, step).await };
         let expected = after(step, was);
         match expected {
             Some(count) => counts.insert(place, (count.points, now + count.left.unwrap())),
@@ -124,7 +141,7 @@ async fn node_and_we_count_together_in_redis() {
         }
         // And both read the same afterwards.
         let get = Step { verb: Verb::Get, ..step };
-        let (theirs, ours) = (ask(&mut node, get), do_it(&redis, get).await);
+        let (theirs, ours) = (ask(&mut node, get), do_it(counters, get).await);
         assert_eq!(theirs.is_some(), expected.is_some(), "{row}");
         let (Some(theirs), Some(ours), Some(count)) = (theirs, ours, expected) else {
             assert_eq!(ours, None, "{row}");
@@ -137,9 +154,8 @@ async fn node_and_we_count_together_in_redis() {
     assert!(counts.len() > 4, "{counts:?}");
     for ((options, key), (points, _)) in counts {
         let name = format!("{}:{key}", options.prefix);
-        assert_eq!(server.answers(&format!("GET {name}")), points.to_string(), "{name}");
+        assert_eq!(stands(&name), points.to_string(), "{name}");
     }
-    assert!(server.answers("KEYS *").lines().all(|key| key.contains(':')), "{}", server.answers("KEYS *"));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::CONNECTING;
 use crate::SettingError;
 
 /// A server, and how to speak to it.
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) config: Config,
     pub(super) tls: Option<ClientConfig>,
 }
@@ -123,7 +123,7 @@ fn tls(roots: Option<&str>) -> Result<ClientConfig, SettingError> {
 /// It may hold a password, so it is not shown.
 fn no_url() -> SettingError {
     SettingError::new(
-        "the URL of the PostgreSQL store is none that PostgreSQL has",
+        "the URL of PostgreSQL is none that PostgreSQL has",
         "write postgres://USER:PASSWORD@HOST:PORT/DATABASE; a password's special characters are percent-encoded",
     )
 }

@@ -10,39 +10,42 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 
 use crate::Body;
+use crate::body::Source;
 
-/// A body whose beginning was read, with nothing lost.
-pub(super) struct Ahead<B> {
+/// The body of an answer whose beginning was read, with nothing lost.
+pub(crate) struct Ahead<B> {
     frames: VecDeque<Frame<Bytes>>,
     rest: Option<Pin<Box<B>>>,
-    /// It failed before it was over.
-    pub(super) broken: bool,
+    /// It failed before it was over: what was read is not all that there was.
+    pub(crate) broken: bool,
 }
 
 impl<B: HttpBody<Data = Bytes>> Ahead<B> {
-    /// Reads until `body` is over, [`MOST_BYTES`] are there, or [`PATIENCE`] is spent.
+    /// Reads until `body` is over, [`MOST_BYTES`] are there, or [`PATIENCE`] is spent; what was read before counts.
     ///
-    /// Most error pages are there at once, and then no timer is needed.
-    pub(super) async fn read(body: B) -> Self {
-        let mut frames = VecDeque::new();
-        let mut body = Box::pin(body);
-        let (mut over, mut broken) = (false, false);
+    /// Most pages are there at once, and then no timer is needed.
+    pub(crate) async fn read(body: Body<B>) -> Self {
+        let (mut frames, mut rest) = match body.source {
+            Source::App { body } => (VecDeque::new(), Some(Box::pin(body))),
+            Source::Replayed { frames, rest } => (frames, rest),
+            Source::Page { page } => (page.map(Frame::data).into_iter().collect(), None),
+        };
+        let mut broken = false;
         {
             let mut reading = pin!(async {
-                let mut held = 0;
-                while held < MOST_BYTES && frames.len() < MOST_FRAMES {
+                let mut held = frames.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
+                while held < MOST_BYTES
+                    && frames.len() < MOST_FRAMES
+                    && let Some(body) = &mut rest
+                {
                     match body.frame().await {
                         Some(Ok(frame)) => {
                             held += frame.data_ref().map_or(0, Bytes::len);
                             frames.push_back(frame);
                         }
-                        Some(Err(_)) => {
-                            (over, broken) = (true, true);
-                            return;
-                        }
-                        None => {
-                            over = true;
-                            return;
+                        end => {
+                            broken = end.is_some();
+                            rest = None;
                         }
                     }
                 }
@@ -53,11 +56,11 @@ impl<B: HttpBody<Data = Bytes>> Ahead<B> {
                 let _ = tokio::time::timeout(PATIENCE, reading).await;
             }
         }
-        Self { frames, rest: (!over).then_some(body), broken }
+        Self { frames, rest, broken }
     }
 
     /// What was read, up to [`MOST_BYTES`].
-    pub(super) fn text(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn text(&self) -> Cow<'_, [u8]> {
         let mut data = self.frames.iter().filter_map(Frame::data_ref);
         let first = data.next().map(Bytes::as_ref).unwrap_or_default();
         let first = first.get(..MOST_BYTES).unwrap_or(first);
@@ -70,7 +73,7 @@ impl<B: HttpBody<Data = Bytes>> Ahead<B> {
     }
 
     /// The body again, as if nobody had looked.
-    pub(super) fn replayed(self) -> Body<B> {
+    pub(crate) fn replayed(self) -> Body<B> {
         Body::replayed(self.frames, self.rest)
     }
 }
@@ -126,7 +129,7 @@ mod tests {
             sender.send(frame).unwrap();
         }
         drop(sender);
-        let ahead = Ahead::read(body).await;
+        let ahead = Ahead::read(Body::app(body)).await;
         assert_eq!(*ahead.text(), *b"one two");
         assert!(!ahead.broken);
         let whole = ahead.replayed();
@@ -140,7 +143,7 @@ mod tests {
     async fn a_body_that_dribbles_is_passed_on_after_a_second() {
         let (sender, body) = channel();
         sender.send(data("first ")).unwrap();
-        let ahead = Ahead::read(body).await;
+        let ahead = Ahead::read(Body::app(body)).await;
         assert_eq!(*ahead.text(), *b"first ");
         sender.send(data("second")).unwrap();
         drop(sender);
@@ -153,11 +156,11 @@ mod tests {
         for _ in 0..3 * MOST_FRAMES {
             sender.send(data("")).unwrap();
         }
-        let ahead = Ahead::read(body).await;
+        let ahead = Ahead::read(Body::app(body)).await;
         assert_eq!(ahead.frames.len(), MOST_FRAMES);
 
         let large = Bytes::from(vec![b'x'; 3 * MOST_BYTES]);
-        let ahead = Ahead::read(Full::new(large.clone())).await;
+        let ahead = Ahead::read(Body::app(Full::new(large.clone()))).await;
         assert_eq!(ahead.text().len(), MOST_BYTES);
         assert_eq!(ahead.replayed().collect().await.unwrap().to_bytes(), large);
     }
@@ -167,13 +170,13 @@ mod tests {
         let (sender, body) = channel();
         sender.send(data("half")).unwrap();
         sender.send(Err("the app died")).unwrap();
-        assert!(Ahead::read(body).await.broken);
+        assert!(Ahead::read(Body::app(body)).await.broken);
     }
 
     #[test]
     fn a_body_that_is_there_needs_no_runtime() {
         let full = Full::<Bytes>::from("there");
-        let mut reading = pin!(Ahead::read(full));
+        let mut reading = pin!(Ahead::read(Body::app(full)));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(reading.as_mut().poll(&mut context).is_ready());
     }

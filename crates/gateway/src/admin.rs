@@ -1,0 +1,185 @@
+//! Where an operator sees what happens, and undoes it: plain HTTP/1.1 on an address of its own, outside of every
+//! shield, so that nobody can be kept out of lifting his own ban.
+//!
+//! **Stops** strangers: without a token it listens for this machine alone, and answers neither pages that a browser
+//! shows nor a name that was made to lead here. **Leaves** other users of the machine, who can ask where there is no
+//! token, and the network, on which the token travels as it is.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /health` | the store's state, open connections, how many bans there are |
+//! | `GET /metrics` | counts for Prometheus, text format 0.0.4 |
+//! | `GET /bans` | a [`List`] |
+//! | `POST /bans` with a [`NewBan`] | [`Done`] |
+//! | `DELETE /bans/KEY`, `DELETE /bans/ADDRESS` | [`Done`] |
+//! | `GET /refusals/ID` | [`Explained`] |
+//!
+//! A write says `content-type: application/json`, also without a body, which no form of a page can.
+
+mod answer;
+mod bans;
+mod explain;
+mod gate;
+mod view;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use panoply::SettingError;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+pub use answer::Trouble;
+pub use bans::{BanLine, Done, KeptOutLine, List, NewBan};
+pub use explain::Explained;
+pub use gate::SHORTEST_TOKEN;
+pub(crate) use view::View;
+
+use crate::config::Config;
+use crate::{GatewayError, listen, metrics, secret};
+use answer::{json, text};
+use gate::Gate;
+
+/// A listener for operators that nobody was accepted at yet.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    gate: Gate,
+}
+
+impl Admin {
+    /// Opens the address that the configuration names, if it names one.
+    ///
+    /// # Errors
+    /// When the address or the token is not to be had, or the token could be guessed.
+    pub(crate) fn open(config: &Config) -> Result<Option<Self>, GatewayError> {
+        let Some(admin) = config.admin else { return Ok(None) };
+        let token = match &config.admin_token {
+            Some(token) => Some(secret::read(token, "the admin token")?),
+            None => None,
+        };
+        let listener = listen::bind(admin.addr()).map_err(|error| match error {
+            GatewayError::Listen { address, source } => GatewayError::Setting {
+                message: format!("cannot listen on {address} for operators: {source}"),
+                hint: "choose another address or port: `admin` in the file, or --admin".to_owned(),
+            },
+            other => other,
+        })?;
+        let address = listener.local_addr().unwrap_or(admin.addr());
+        let gate = Gate::new(address, token).map_err(|error: SettingError| GatewayError::Setting {
+            message: error.to_string(),
+            hint: error.hint().to_owned(),
+        })?;
+        Ok(Some(Self { listener, address, gate }))
+    }
+
+    /// Where it listens; with port 0 asked for, the port that was found.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, view: Arc<View>) {
+        let listener = match TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "operators cannot be answered"),
+        };
+        let gate = Arc::new(self.gate);
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.len() >= MOST_CONNECTIONS {
+                connections.join_next().await;
+            }
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (gate, view) = (Arc::clone(&gate), Arc::clone(&view));
+                    connections.spawn(tokio::time::timeout(WHOLE, connection(stream, gate, view)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an operator's connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, gate: Arc<Gate>, view: Arc<View>) {
+    let service = service_fn(move |request| {
+        let (gate, view) = (Arc::clone(&gate), Arc::clone(&view));
+        async move { Ok::<_, Infallible>(answer(&gate, &view, request).await.unwrap_or_else(Trouble::answer)) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(false)
+        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "an operator's connection broke");
+    }
+}
+
+async fn answer(
+    gate: &Gate,
+    view: &View,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Trouble> {
+    let (head, body) = request.into_parts();
+    gate.admit(&head)?;
+    let steps: Vec<&str> = head.uri.path().split('/').skip(1).collect();
+    match (&head.method, steps.as_slice()) {
+        (&Method::GET, ["health"]) => Ok(json(StatusCode::OK, &view.health())),
+        (&Method::GET, ["metrics"]) => Ok(text(metrics::page(&view.figures()))),
+        (&Method::GET, ["bans"]) => Ok(json(StatusCode::OK, &bans::list(view).await)),
+        (&Method::POST, ["bans"]) => {
+            Ok(json(StatusCode::CREATED, &bans::add(view, &read(body).await?).await?))
+        }
+        (&Method::DELETE, ["bans", who]) => Ok(json(StatusCode::OK, &bans::lift(view, who).await?)),
+        (&Method::GET, ["refusals", id]) => Ok(json(StatusCode::OK, &explain::explain(view, id)?)),
+        (_, ["health" | "metrics"] | ["refusals", _]) => Err(Trouble::method("GET")),
+        (_, ["bans"]) => Err(Trouble::method("GET, POST")),
+        (_, ["bans", _]) => Err(Trouble::method("DELETE")),
+        _ => Err(Trouble::new(
+            StatusCode::NOT_FOUND,
+            "there is nothing here",
+            "there is /health, /metrics, /bans and /refusals/ID",
+        )),
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Trouble> {
+    let body = tokio::time::timeout(HEAD, Limited::new(body, LARGEST_BODY).collect()).await;
+    let body = body.ok().and_then(Result::ok).ok_or_else(|| {
+        Trouble::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large, too slow or was cut short",
+            "a ban is a network and a reason: 4 KiB are plenty",
+        )
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// Operators are few; who holds connections open loses them after [`WHOLE`].
+const MOST_CONNECTIONS: usize = 16;
+const LARGEST_HEAD: usize = 8 * 1024;
+const LARGEST_BODY: usize = 4 * 1024;
+/// For a head, and for a body: programs of operators send them at once.
+const HEAD: Duration = Duration::from_secs(3);
+/// A look through the keys of a large store takes its time.
+const WHOLE: Duration = Duration::from_secs(30);

@@ -1,0 +1,83 @@
+use std::sync::Arc;
+
+use panoply::counters::Insured;
+use panoply::{Counted, World};
+use serde::Serialize;
+
+use crate::bans::Keeper;
+use crate::config::{Config, HostName};
+use crate::counting::Counting;
+use crate::metrics::Figures;
+use crate::route::Routes;
+use crate::worker::Worker;
+
+/// What an operator looks at: the gateway at work.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) config: Config,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) world: Arc<World>,
+    pub(crate) counting: Counting,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) workers: Arc<[Worker]>,
+}
+
+/// What `GET /health` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Health<'v> {
+    /// Visitors' connections.
+    connections: usize,
+    bans: usize,
+    store: Store<'v>,
+}
+
+#[derive(Debug, Serialize)]
+struct Store<'v> {
+    kind: &'v str,
+    /// Whether it answered when it was asked last; memory always does.
+    up: bool,
+}
+
+impl View {
+    pub(super) fn health(&self) -> Health<'_> {
+        let store = Store { kind: &self.counting.kind, up: self.store_is_up() };
+        Health { connections: self.connections(), bans: self.world.bans().all().len(), store }
+    }
+
+    pub(super) fn figures(&self) -> Figures<'_> {
+        Figures {
+            metrics: self.world.metrics(),
+            connections: self.connections(),
+            bans: self.world.bans().all().len(),
+            store: &self.counting.kind,
+            store_is_up: self.store_is_up(),
+            insured: self.counting.insured.as_ref().map(|insured| insured.state()),
+        }
+    }
+
+    /// What is counted by key, each once, however many sites and rules have it.
+    pub(super) fn counted(&self) -> Vec<Counted> {
+        let mut all: Vec<Counted> = Vec::new();
+        for counted in self.routes.shields().flat_map(|(.., shield)| shield.limiters()) {
+            if !all.contains(&counted) {
+                all.push(counted);
+            }
+        }
+        all
+    }
+
+    /// The name of a site for an operator.
+    pub(super) fn site(&self, index: usize) -> &str {
+        let hosts = self.config.sites.get(index).map(|site| site.hosts.as_slice()).unwrap_or_default();
+        hosts.first().map_or("any host", HostName::as_str)
+    }
+
+    fn store_is_up(&self) -> bool {
+        let answers = |insured: &Arc<Insured>| insured.state().down_for.is_none();
+        self.keeper.is_up() && self.counting.insured.as_ref().is_none_or(answers)
+    }
+
+    fn connections(&self) -> usize {
+        self.workers.iter().map(Worker::load).sum()
+    }
+}

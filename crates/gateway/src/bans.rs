@@ -1,0 +1,291 @@
+//! Bans outlive the process in the state folder, and are told to the other machines through the store.
+//!
+//! In the store each ban is a count of its own, under its network and its reason, which ends with it. A number beside
+//! them changes with each of them, so that a machine that looks every other second reads one number.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use panoply::counters::{Counters, Limiter};
+use panoply::store::StoreError;
+use panoply::{Ban, Network, SettingError, World};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::counting::Counting;
+use crate::{GatewayError, state};
+
+/// Keeps the bans of a world.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    world: Arc<World>,
+    /// `None`: nothing tells where.
+    file: Option<PathBuf>,
+    shared: Option<Arc<dyn Counters>>,
+    store_is_up: AtomicBool,
+    known: Mutex<Known>,
+}
+
+/// What of the bans here the store does not know yet.
+#[derive(Debug, Default)]
+struct Known {
+    unshared: HashSet<Network>,
+    lifted: HashSet<Network>,
+    /// The store's number when its bans were read last.
+    number: Option<i64>,
+}
+
+impl Keeper {
+    /// Takes the bans that a former run has left in `folder`.
+    ///
+    /// # Errors
+    /// When its file is there and cannot be read, or is damaged: whoever is banned must not come in by that.
+    pub(crate) fn open(
+        world: Arc<World>,
+        folder: Option<&Path>,
+        counting: &Counting,
+    ) -> Result<Self, GatewayError> {
+        let file = folder.map(|folder| folder.join(FILE));
+        let (found, lifted) = file.as_deref().map(read).transpose()?.unwrap_or_default();
+        let unshared = found.iter().filter(|(_, is_shared)| !is_shared).map(|(ban, _)| ban.network).collect();
+        world.bans().replace(found.into_iter().map(|(ban, _)| ban));
+        Ok(Self {
+            world,
+            file,
+            shared: counting.shared.clone(),
+            store_is_up: AtomicBool::new(true),
+            known: Mutex::new(Known { unshared, lifted, number: None }),
+        })
+    }
+
+    /// Whether the store answered when it was asked last.
+    pub(crate) fn is_up(&self) -> bool {
+        self.store_is_up.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a network out, here at once. What an operator should know comes back.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) async fn add(&self, ban: Ban) -> Result<Vec<String>, SettingError> {
+        let mut known = self.known.lock().await;
+        let network = ban.network;
+        self.world.bans().add(ban)?;
+        known.lifted.remove(&network);
+        known.unshared.insert(network);
+        Ok(self.changed(&mut known).await)
+    }
+
+    /// Lets a network in again, here at once.
+    pub(crate) async fn lift(&self, network: Network) -> Vec<String> {
+        let mut known = self.known.lock().await;
+        self.world.bans().lift(network);
+        known.unshared.remove(&network);
+        known.lifted.insert(network);
+        self.changed(&mut known).await
+    }
+
+    /// Every other second: forgets what is over, and asks the store what others have banned and lifted.
+    pub(crate) async fn keep(&self) {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let mut known = self.known.lock().await;
+            if let Some(store) = &self.shared {
+                let agreed = self.agree(&**store, &mut known).await;
+                self.store_is_up.store(agreed.is_ok(), Ordering::Relaxed);
+                if let Ok(true) = agreed {
+                    self.save(&known).await;
+                }
+            }
+            let now = self.world.unix_time();
+            let bans = self.world.bans().all();
+            if bans.iter().any(|ban| ban.is_over(now)) {
+                self.world.bans().replace(bans.into_iter().filter(|ban| !ban.is_over(now)));
+                self.save(&known).await;
+            }
+        }
+    }
+
+    async fn changed(&self, known: &mut Known) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(store) = &self.shared {
+            let agreed = tokio::time::timeout(PATIENCE, self.agree(&**store, known)).await;
+            let is_up = matches!(agreed, Ok(Ok(_)));
+            self.store_is_up.store(is_up, Ordering::Relaxed);
+            if !is_up {
+                notes.push("the store does not answer: other machines learn of it when it does".to_owned());
+            }
+        } else {
+            known.lifted.clear(); // a store that comes later has never heard of them
+        }
+        notes.extend(self.save(known).await);
+        notes
+    }
+
+    /// Tells the store what is new here, then reads what is new there, and says whether anything was.
+    async fn agree(&self, store: &dyn Counters, known: &mut Known) -> Result<bool, StoreError> {
+        let mut found = number().get(store, NUMBER).await?.map(|standing| standing.consumed());
+        if found.is_none() {
+            // A store that is new, or that was emptied: what is banned here stays so, everywhere.
+            known.unshared = self.world.bans().all().iter().map(|ban| ban.network).collect();
+            if known.unshared.is_empty() {
+                return Ok(false);
+            }
+            // Hardly a number that some machine has seen before, and small enough for PostgreSQL until 2088.
+            let new = self.world.unix_time().as_secs().saturating_sub(YEAR_2020);
+            let new = i64::from(u32::try_from(new).unwrap_or(0) & LARGEST);
+            number().set(store, NUMBER, new, Duration::ZERO).await?;
+            found = Some(new);
+        }
+        if !known.unshared.is_empty() || !known.lifted.is_empty() {
+            self.tell(store, known).await?;
+            let new = number().penalty(store, NUMBER, 1).await?.consumed();
+            // Where it is not the next, somebody else told something too.
+            let is_next = found.is_some_and(|found| found + 1 == new) && known.number == found;
+            known.number = is_next.then_some(new);
+            found = Some(new);
+        }
+        if known.number == found {
+            return Ok(false);
+        }
+        let now = self.world.unix_time();
+        let listed = bans().over(store).await?;
+        let listed = listed.iter().filter_map(|(name, standing)| {
+            let (network, because) = name.split_once(' ').unwrap_or((name, ""));
+            Some(Ban::new(network.parse().ok()?, standing.left().map(|left| now + left), because))
+        });
+        self.world.bans().replace(listed);
+        known.number = found;
+        Ok(true)
+    }
+
+    async fn tell(&self, store: &dyn Counters, known: &mut Known) -> Result<(), StoreError> {
+        for (name, _) in bans().over(store).await? {
+            let network = name.split(' ').next().and_then(|network| network.parse().ok());
+            if network
+                .is_some_and(|network| known.lifted.contains(&network) || known.unshared.contains(&network))
+            {
+                bans().delete(store, &name).await?;
+            }
+        }
+        let now = self.world.unix_time();
+        for ban in self.world.bans().all() {
+            let left = ban.until.map(|until| until.saturating_sub(now));
+            // No time is for ever, and what is over is not told.
+            if known.unshared.contains(&ban.network) && left != Some(Duration::ZERO) {
+                let name = format!("{} {}", ban.network, ban.because);
+                bans().block(store, &name, left.unwrap_or_default()).await?;
+            }
+        }
+        known.unshared.clear();
+        known.lifted.clear();
+        Ok(())
+    }
+
+    /// Off this thread, which accepts connections: a disk may take its time.
+    async fn save(&self, known: &Known) -> Option<String> {
+        let path = self.file.clone()?;
+        let bans = self.world.bans().all();
+        let lines = bans.iter().map(|ban| Line::of(ban, !known.unshared.contains(&ban.network))).collect();
+        let lifted = known.lifted.iter().map(Network::to_string).collect();
+        let kept = Kept { version: VERSION, bans: lines, lifted };
+        let written = tokio::task::spawn_blocking(move || write(&path, &kept)).await;
+        let error = match written {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(error, "bans cannot be kept: they end with this process");
+        Some(format!("it ends with this process: the state folder cannot be written ({error})"))
+    }
+}
+
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    version: u32,
+    bans: Vec<Line>,
+    /// What the store is still to be told of.
+    lifted: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    network: String,
+    /// In seconds since the beginning of 1970 UTC.
+    until: Option<u64>,
+    because: String,
+    /// Whether the store knows it.
+    shared: bool,
+}
+
+impl Line {
+    fn of(ban: &Ban, shared: bool) -> Self {
+        let until = ban.until.map(|until| until.as_secs() + u64::from(until.subsec_nanos() > 0));
+        Self { network: ban.network.to_string(), until, because: ban.because.clone(), shared }
+    }
+}
+
+/// The bans, each with whether the store knows it, and what was lifted since it was told.
+type Found = (Vec<(Ban, bool)>, HashSet<Network>);
+
+fn read(path: &Path) -> Result<Found, GatewayError> {
+    let unreadable = |source| GatewayError::File { verb: "read", path: path.to_owned(), source };
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+        text => text.map_err(unreadable)?,
+    };
+    let damaged = |what: String| GatewayError::Setting {
+        message: format!("the file of bans `{}` is damaged: {what}", path.display()),
+        hint: "mend it, or move it away: then nobody is banned".to_owned(),
+    };
+    let kept: Kept = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if kept.version != VERSION {
+        return Err(damaged(format!("version {} is not {VERSION}", kept.version)));
+    }
+    let network =
+        |text: &str| text.parse::<Network>().map_err(|error: SettingError| damaged(error.to_string()));
+    let ban = |line: &Line| {
+        let until = line.until.map(Duration::from_secs);
+        Ok((Ban::new(network(&line.network)?, until, &line.because), line.shared))
+    };
+    let bans = kept.bans.iter().map(ban).collect::<Result<_, GatewayError>>()?;
+    let lifted = kept.lifted.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+    Ok((bans, lifted))
+}
+
+fn write(path: &Path, kept: &Kept) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        state::make(folder)?;
+    }
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
+    state::write(path, &fresh, &serde_json::to_vec_pretty(kept)?)
+}
+
+fn bans() -> Limiter {
+    Limiter::new("panoply:ban", 0, Duration::ZERO)
+}
+
+fn number() -> Limiter {
+    Limiter::new("panoply:bans", LARGEST, Duration::ZERO)
+}
+
+/// In PostgreSQL.
+const LARGEST: u32 = i32::MAX as u32;
+/// In seconds since the beginning of 1970 UTC.
+const YEAR_2020: u64 = 1_577_836_800;
+const NUMBER: &str = "number";
+const FILE: &str = "bans.json";
+const VERSION: u32 = 1;
+const EVERY: Duration = Duration::from_secs(2);
+/// For an operator who waits.
+const PATIENCE: Duration = Duration::from_secs(5);

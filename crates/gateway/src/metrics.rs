@@ -1,0 +1,132 @@
+//! Figures for Prometheus, in its text format 0.0.4.
+//!
+//! Written by hand: the format is a line a figure, while a crate would bring registries and counters of its own, and
+//! those of the shield are what has to be shown.
+
+use std::fmt::Write;
+
+use panoply::counters::State;
+use panoply::metrics::Tally;
+use panoply::{Metrics, Practice};
+
+/// What there is to show.
+pub(crate) struct Figures<'f> {
+    pub(crate) metrics: &'f Metrics,
+    pub(crate) connections: usize,
+    pub(crate) bans: usize,
+    pub(crate) store: &'f str,
+    pub(crate) store_is_up: bool,
+    /// Where there is a store that may fail.
+    pub(crate) insured: Option<State>,
+}
+
+/// The page that Prometheus reads.
+pub(crate) fn page(figures: &Figures<'_>) -> String {
+    let mut page = String::new();
+    let metrics = figures.metrics;
+    let practices = Practice::ALL.into_iter().map(Some).chain([None]);
+    let said = practices.flat_map(|practice| {
+        let name = practice.map_or("app", Practice::name);
+        verdicts(metrics.of(practice))
+            .map(|(verdict, count)| (format!("practice=\"{name}\",verdict=\"{verdict}\""), count))
+    });
+    family(&mut page, "panoply_verdicts_total", "counter", "What each practice said of requests.", said);
+    let rules = metrics.rules().into_iter().flat_map(|rule| {
+        let labels = format!("practice=\"{}\",rule=\"{}\"", rule.practice, escaped(&rule.rule));
+        verdicts(rule.tally)
+            .into_iter()
+            .skip(1) // a rule is not asked what it admits
+            .map(|(verdict, count)| (format!("{labels},verdict=\"{verdict}\""), count))
+            .collect::<Vec<_>>()
+    });
+    family(&mut page, "panoply_rule_verdicts_total", "counter", "What each rule refused.", rules);
+    let guesses = metrics.guesses();
+    let guesses = [("right", guesses.right), ("wrong", guesses.wrong), ("unclear", guesses.unclear)]
+        .map(|(outcome, count)| (format!("outcome=\"{outcome}\""), count));
+    family(&mut page, "panoply_guesses_total", "counter", "How tries to log in ended.", guesses);
+    let gauge = |count: usize| [(String::new(), count as u64)];
+    let connections = gauge(figures.connections);
+    family(&mut page, "panoply_connections", "gauge", "Visitors' connections that are open.", connections);
+    family(&mut page, "panoply_bans", "gauge", "Networks that operators keep out.", gauge(figures.bans));
+    let store = [(format!("kind=\"{}\"", escaped(figures.store)), u64::from(figures.store_is_up))];
+    family(&mut page, "panoply_store_up", "gauge", "Whether the store of counts answers.", store);
+    if let Some(State { outages, owed, insured, spared, .. }) = figures.insured {
+        family(
+            &mut page,
+            "panoply_store_outages_total",
+            "counter",
+            "How often the store began to fail.",
+            [(String::new(), outages)],
+        );
+        let name = "panoply_store_owed";
+        family(
+            &mut page,
+            name,
+            "gauge",
+            "Keys that the store is to be told of when it answers.",
+            gauge(owed),
+        );
+        let answers =
+            [("insurance", insured), ("memory", spared)].map(|(by, count)| (format!("by=\"{by}\""), count));
+        let name = "panoply_store_spared_total";
+        let help = "Answers given without the store: for it failed, or for the key was known to be blocked.";
+        family(&mut page, name, "counter", help, answers);
+    }
+    page
+}
+
+fn verdicts(tally: Tally) -> [(&'static str, u64); 3] {
+    [("admitted", tally.admitted), ("refused", tally.refused), ("observed", tally.observed)]
+}
+
+fn family(
+    page: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (String, u64)>,
+) {
+    // A String takes whatever is written.
+    let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    for (labels, value) in samples {
+        let _ = match labels.as_str() {
+            "" => writeln!(page, "{name} {value}"),
+            labels => writeln!(page, "{name}{{{labels}}} {value}"),
+        };
+    }
+}
+
+/// As a label's value is written.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_a_line_a_figure() {
+        let metrics = Metrics::default();
+        metrics.count_guess(panoply::metrics::Guessed::Wrong);
+        let page = page(&Figures {
+            metrics: &metrics,
+            connections: 3,
+            bans: 1,
+            store: "redis",
+            store_is_up: false,
+            insured: None,
+        });
+        for line in [
+            "# TYPE panoply_verdicts_total counter",
+            "panoply_verdicts_total{practice=\"csrf\",verdict=\"refused\"} 0",
+            "panoply_verdicts_total{practice=\"app\",verdict=\"refused\"} 0",
+            "panoply_guesses_total{outcome=\"wrong\"} 1",
+            "panoply_connections 3",
+            "panoply_store_up{kind=\"redis\"} 0",
+        ] {
+            assert!(page.lines().any(|written| written == line), "{line}:\n{page}");
+        }
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use super::{Counters, Memory};
+use crate::{Clock, SettingError};
+
+/// The counters at `url`, by `clock`. Nothing is asked of a server before the first use.
+///
+/// | URL | counters |
+/// |---|---|
+/// | `memory` | this process's memory, [`Memory`] |
+/// | `redis://HOST:PORT`, `rediss://…`, `redis+unix:///PATH` | `Redis`, with the cargo feature `redis` |
+/// | `redis://HOST:PORT,redis://HOST:PORT` | the cluster to which these belong |
+/// | `postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full` | `Postgres`, with the feature `postgres` |
+///
+/// ```
+/// use panoply::{Clock, counters};
+///
+/// # fn main() -> Result<(), panoply::SettingError> {
+/// let failures = counters::open("memory", &Clock::system())?;
+/// let error = counters::open("mysql://root:hunter2@db.example", &Clock::system()).unwrap_err();
+/// assert_eq!(error.to_string(), "nothing counts in `mysql`");
+/// assert!(error.hint().contains("postgres://"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When nothing counts there, when it was not compiled in, or when it does not take the URL. An error never shows
+/// what the URL holds: that may be a password.
+pub fn open(url: &str, clock: &Clock) -> Result<Arc<dyn Counters>, SettingError> {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    match scheme {
+        "memory" if rest.is_empty() => Ok(Arc::new(Memory::with_clock(clock.clone()))),
+        "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => redis(url),
+        "postgres" | "postgresql" => postgres(url, clock),
+        _ => {
+            // What stands before the colon is a scheme only where it looks like one.
+            let named =
+                url.contains(':') && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+            let what = if named { format!("in `{scheme}`") } else { "at this URL".to_owned() };
+            Err(SettingError::new(
+                format!("nothing counts {what}"),
+                "write memory, redis://…, rediss://… or postgres://…",
+            ))
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+fn redis(url: &str) -> Result<Arc<dyn Counters>, SettingError> {
+    let nodes = crate::redis_servers::nodes(url);
+    let several = nodes.len() > 1;
+    Ok(Arc::new(if several { super::Redis::cluster(nodes)? } else { super::Redis::connect(url)? }))
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(url: &str, clock: &Clock) -> Result<Arc<dyn Counters>, SettingError> {
+    Ok(Arc::new(super::Postgres::connect(url)?.clock(clock.clone())))
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis(_: &str) -> Result<Arc<dyn Counters>, SettingError> {
+    Err(not_compiled_in("redis"))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres(_: &str, _: &Clock) -> Result<Arc<dyn Counters>, SettingError> {
+    Err(not_compiled_in("postgres"))
+}
+
+#[cfg(not(all(feature = "redis", feature = "postgres")))]
+fn not_compiled_in(feature: &str) -> SettingError {
+    SettingError::new(
+        format!("this program was built without the counters of `{feature}`"),
+        format!("build it with panoply's cargo feature `{feature}`"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_url_has_its_counters_or_an_error_that_names_the_mend_and_no_password() {
+        for (url, found) in [
+            ("memory", "Memory"),
+            ("redis://ann:hunter2@127.0.0.1:6379/1", "Redis"),
+            ("rediss://:hunter2@cache.example", "Redis"),
+            ("redis+unix:///run/redis.sock?pass=hunter2", "Redis"),
+            ("redis://:hunter2@127.0.0.1:1,redis://:hunter2@127.0.0.1:2", "127.0.0.1:2"),
+            ("redis://:hunter2,more@127.0.0.1:1", "Redis"),
+            ("postgres://ann:hunter2@127.0.0.1/shop", "Postgres"),
+            ("", "nothing counts at this URL"),
+            ("memory:hunter2", "nothing counts in `memory`"),
+            ("an hunter2://x", "nothing counts at this URL"),
+            ("mongodb://ann:hunter2@127.0.0.1", "nothing counts in `mongodb`"),
+            ("redis://ann:hunter2@127.0.0.1:port", "none that Redis has"),
+            ("redis://:hunter2@127.0.0.1:1,redis://:other@127.0.0.1:2", "same user and password"),
+            ("postgres://ann:hunter2@127.0.0.1:port/shop", "none that PostgreSQL has"),
+        ] {
+            let text = match open(url, &Clock::manual()) {
+                Ok(counters) => format!("{counters:?}"),
+                Err(error) => format!("{error} {error:?} {}", error.hint()),
+            };
+            assert!(text.contains(found), "{url}: {text}");
+            assert!(!text.contains("hunter2"), "{url}: {text}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! How often a password may be guessed.
+
+mod found;
+mod handlers;
