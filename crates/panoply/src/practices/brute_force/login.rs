@@ -9,15 +9,17 @@ use http::request::Parts;
 use http::response::Parts as ResponseParts;
 use http::{Method, StatusCode};
 use http_body::Body as HttpBody;
+use percent_encoding::percent_decode_str;
 
 use super::credentials::{self, Reading};
 use super::door::Door;
 use super::outcome::{self, Asked, Outcome};
 use super::tries::Try;
-use super::{Attempt, BruteForce, Place, Settings};
+use super::{Attempt, BruteForce, Place, Settings, is_login};
 use crate::ahead::Ahead;
+use crate::practices::cookies::session::names_a_session;
 use crate::request_body::{BoxError, Extent, Held};
-use crate::{Body, Practice, Rejection, RequestBody, Visit, World};
+use crate::{Body, Practice, Rejection, RequestBody, Visit, World, cookie_header};
 
 /// What is to be done when the app has answered.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Read {
     username: Option<String>,
     /// Whether a path at which this is judged is one of logins.
     teaches: bool,
+    /// It may be no login at all: see [`may_be_settings`].
+    doubtful: bool,
 }
 
 impl BruteForce {
@@ -150,8 +154,12 @@ async fn found<B: HttpBody<Error: Into<BoxError>>>(
     if !is_login {
         return (body, Ok(()));
     }
-    let teaches = matches!(reading, Reading::Login(_));
+    let doubtful = !is_known && may_be_settings(visit, request);
+    let teaches = matches!(reading, Reading::Login(_)) && !doubtful;
     let verdict = try_it(door, usernames(reading), visit, request, bytes_of(extent), teaches).await;
+    if doubtful && let Some(Login::Read(read)) = &mut visit.login {
+        read.doubtful = true;
+    }
     (body, verdict)
 }
 
@@ -168,7 +176,7 @@ async fn try_it(
     // A page is looked at for its password field, which a compressed one would hide.
     request.headers.remove(ACCEPT_ENCODING);
     let username = <[String; 1]>::try_from(usernames).ok().map(|[username]| username);
-    visit.login = Some(Login::Read(Box::new(Read { open, door, asked, username, teaches })));
+    visit.login = Some(Login::Read(Box::new(Read { open, door, asked, username, teaches, doubtful: false })));
     Ok(())
 }
 
@@ -223,7 +231,7 @@ impl Read {
         response: &mut ResponseParts,
         body: Body<B>,
     ) -> (Body<B>, Result<(), Rejection>) {
-        let Self { open, door, asked, username, teaches } = self;
+        let Self { open, door, asked, username, teaches, doubtful } = self;
         let signs = &door.settings.failure;
         let (mut body, mut page) = (body, None);
         if let Some(most) = outcome::wants_page(signs, response.status, &response.headers) {
@@ -238,7 +246,10 @@ impl Read {
             drop(text);
             body = ahead.replayed();
         }
-        let outcome = outcome::of(&asked, signs, response.status, &response.headers, page.as_deref());
+        let outcome = match outcome::of(&asked, signs, response.status, &response.headers, page.as_deref()) {
+            Outcome::Failure if doubtful && !is_denial(response.status) => Outcome::Unclear,
+            outcome => outcome,
+        };
         tracing::debug!(id = %visit.id, ?outcome, "a login was answered");
         if teaches && matches!(outcome, Outcome::Failure | Outcome::Success { .. }) {
             door.world.login_paths.learn(door.settings.scope, visit.uri.path());
@@ -258,6 +269,19 @@ impl Settings {
     fn knows(&self, visit: &Visit, world: &World) -> bool {
         world.login_paths.knows(self.scope, visit.uri.path())
     }
+}
+
+/// Whether a form with a password may be one of settings: somebody who has a session, at a path that is not called
+/// like a login, tells the app a mail server's password, say, and is led back to the form when that is saved. What
+/// would be a failed login elsewhere is unclear there, unless the app says 401 or 403; whoever brings a session of his
+/// own making so has an address's tries, and no more.
+fn may_be_settings(visit: &Visit, request: &Parts) -> bool {
+    let path = percent_decode_str(visit.uri.path()).decode_utf8_lossy();
+    !is_login(&path) && cookie_header::pairs(&request.headers).any(|cookie| names_a_session(cookie.name()))
+}
+
+fn is_denial(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 /// A handler that says nothing says it by its status.

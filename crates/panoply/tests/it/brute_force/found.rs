@@ -175,6 +175,34 @@ async fn a_sign_up_is_no_login_but_where_logins_are_a_second_password_is_no_way_
 }
 
 #[tokio::test]
+async fn a_form_of_settings_is_no_login() {
+    let app = App::behind(in_front());
+    let html = (CONTENT_TYPE, "text/html");
+    let with_session = |path: &'static str| {
+        move || {
+            let mut request = post(path, FORM, "username=mailer&password=smtp");
+            request.headers_mut().insert("cookie", "connect.sid=s%3Aabc.def".parse().unwrap());
+            request
+        }
+    };
+    app.says(200, &[html], "<form>saved <input type=password name=password></form>");
+    assert_eq!(app.reached(with_session("/settings/mail"), "192.0.2.1", 60).await, 60);
+    app.says(302, &[(LOCATION, "/settings/mail")], "");
+    assert_eq!(
+        app.reached(with_session("/settings/mail"), "192.0.2.1", 60).await,
+        41,
+        "a hundred of an address"
+    );
+    for path in ["/login", "/%6Cogin", "/users/sign_in"] {
+        app.says(302, &[(LOCATION, path)], "");
+        let ip = format!("198.51.100.{}", path.len());
+        assert_eq!(app.reached(with_session(path), &ip, 60).await, 11, "a session of his own making: {path}");
+    }
+    app.says(401, &[], "");
+    assert_eq!(app.reached(with_session("/settings/mail"), "192.0.2.9", 60).await, 11);
+}
+
+#[tokio::test]
 async fn a_body_that_cannot_be_read_counts_by_address_where_logins_are() {
     let app = App::behind(in_front());
     app.says(401, &[], "no");
