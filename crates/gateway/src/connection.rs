@@ -6,8 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{HOST, UPGRADE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,9 +20,11 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::forwarded::Peer;
+use crate::framing::{Outcome, Strict};
 use crate::proxy::{self, Answer};
 use crate::redirect;
 use crate::route::{Ambiguous, Routes};
+use crate::singleton;
 use crate::tls;
 use crate::worker::Open;
 
@@ -112,13 +114,16 @@ impl Inside {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body<Answer>> {
         let found = self.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
-        // hyper keeps one framing where a request has two, and does not tell: what follows it on the connection
-        // cannot be trusted (RFC 9112 §6.1). Browsers never send this field, so that they lose nothing.
-        let doubtful =
-            request.version() < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
-        let mut answer = route
+        route
             .shield
             .serve(self.connection, request, |visitor, request| async move {
+                if let Some(name) = singleton::sent_twice(request.headers()) {
+                    tracing::debug!(%name, "a field that stands once came twice");
+                    return Err(Rejection::new(
+                        StatusCode::BAD_REQUEST,
+                        "a field that stands once came twice",
+                    ));
+                }
                 match (found, &self.to) {
                     (Ok(route), To::App) => {
                         proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
@@ -129,11 +134,7 @@ impl Inside {
                     }
                 }
             })
-            .await;
-        if doubtful {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        answer
+            .await
     }
 }
 
@@ -156,9 +157,20 @@ async fn serve_http_1(
     closing: watch::Receiver<bool>,
 ) {
     let max_headers = door.routes.max_headers();
+    let outcome = Outcome::default();
+    let stream = Strict::new(stream, outcome.clone());
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        let (door, outcome) = (Arc::clone(&door), outcome.clone());
+        async move {
+            let awaited = request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
+            let answer = door.answer(request).await;
+            match answer.status() {
+                _ if !awaited => {}
+                StatusCode::SWITCHING_PROTOCOLS => outcome.switched(),
+                _ => outcome.stayed(),
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder

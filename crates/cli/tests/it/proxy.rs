@@ -179,68 +179,6 @@ async fn only_the_gateways_word_on_the_visitor_reaches_the_app() {
 }
 
 #[tokio::test]
-async fn the_app_sees_one_framing_or_nothing() {
-    for (framing, sees) in [
-        ("content-length: 5\r\ntransfer-encoding: chunked", 1),
-        ("transfer-encoding: chunked\r\ncontent-length: 5", 1),
-        ("transfer-encoding: chunked\r\ntransfer-encoding: identity", 0),
-        ("transfer-encoding: identity", 0),
-        ("transfer-encoding: xchunked", 0),
-        ("content-length: 5\r\ncontent-length: 6", 0),
-        ("content-length: +5", 0),
-        ("content-length: 5, 5", 0),
-        ("content-length : 5", 0),
-        ("content-length: 5\r\n folded: 1", 0),
-        ("content-length: 99999999999999999999999999", 0),
-    ] {
-        let app = Recorder::answering(OK);
-        let gateway = Gateway::serve(app.address(), &[]);
-        let mut stream = gateway.client().connect("http/1.1").await;
-        let request = format!(
-            "POST / HTTP/1.1\r\nhost: localhost\r\n{framing}\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer))
-            .await
-            .unwrap_or_else(|_| panic!("{framing:?}: the connection was not closed"));
-        let seen = app.seen().concat().to_lowercase();
-        assert_eq!(seen.matches(" http/1.1\r\n").count(), sees, "{framing:?}: {seen}");
-        assert!(!seen.contains("/smuggled"), "{framing:?}: {seen}");
-        assert!(
-            !(seen.contains("\r\ncontent-length:") && seen.contains("\r\ntransfer-encoding:")),
-            "{framing:?}: {seen}"
-        );
-        if sees == 0 {
-            assert!(answer.starts_with("HTTP/1.1 400"), "{framing:?}: {answer}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_http_gets_400_and_the_connection_closed() {
-    let app = Recorder::answering(OK);
-    let gateway = Gateway::serve(app.address(), &[]);
-    for bytes in [
-        &b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"[..],
-        b"GET / HTTP/1.1\r\nhost: localhost\r\nx\0y: 1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n",
-        b"GET  / HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: localhost\r\nno colon\r\n\r\n",
-    ] {
-        let mut stream = gateway.client().connect("http/1.1").await;
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = String::new();
-        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer))
-            .await
-            .expect("closed");
-        assert!(answer.starts_with("HTTP/1.1 400"), "{:?}: {answer}", String::from_utf8_lossy(bytes));
-    }
-    assert_eq!(app.seen().concat(), "");
-}
-
-#[tokio::test]
 async fn bytes_after_an_upgrade_wait_for_the_101() {
     let app = Recorder::with(|stream, record| {
         let mut chunk = [0; 4096];

@@ -1,0 +1,144 @@
+//! A connection whose bytes are judged on their way to hyper.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Framing;
+
+pin_project! {
+    /// Reads through [`Framing`]; writes pass untouched.
+    #[derive(Debug)]
+    pub(crate) struct Strict<S> {
+        #[pin]
+        stream: S,
+        framing: Framing,
+        // What came while the answer to an upgrade was awaited.
+        early: Vec<u8>,
+        outcome: Outcome,
+    }
+}
+
+/// How an upgrade was answered: told by who answers, heeded by who reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome(Arc<AtomicU8>);
+
+impl Outcome {
+    /// The protocol changes.
+    pub(crate) fn switched(&self) {
+        self.0.store(SWITCHED, Ordering::Release);
+    }
+
+    /// It does not.
+    pub(crate) fn stayed(&self) {
+        self.0.store(STAYED, Ordering::Release);
+    }
+
+    fn take(&self) -> u8 {
+        self.0.swap(UNKNOWN, Ordering::Acquire)
+    }
+}
+
+impl<S> Strict<S> {
+    /// Judges what `stream` brings. Whoever answers its requests has to say how upgrades end.
+    pub(crate) fn new(stream: S, outcome: Outcome) -> Self {
+        Self { stream, framing: Framing::default(), early: Vec::new(), outcome }
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Strict<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut this = self.project();
+        // What could not stand was read as NUL, and nothing comes after it: in trailers hyper would wait on.
+        if let Some(fault) = this.framing.fault() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
+        }
+        loop {
+            if this.framing.is_held() {
+                match this.outcome.take() {
+                    STAYED => this.framing.stayed(),
+                    SWITCHED => this.framing.switched(),
+                    // Who answers wakes this task, since it is the same; a visitor that leaves is seen meanwhile.
+                    _ => return wait(this.stream.as_mut(), cx, this.early),
+                }
+            }
+            let before = buf.filled().len();
+            if this.early.is_empty() {
+                ready!(this.stream.as_mut().poll_read(cx, buf))?;
+            } else {
+                let there = this.early.len().min(buf.remaining());
+                buf.put_slice(this.early.split_at(there).0);
+                this.early.drain(..there);
+            }
+            let Some(fresh) = buf.filled_mut().get_mut(before..).filter(|fresh| !fresh.is_empty()) else {
+                return Poll::Ready(Ok(())); // the end
+            };
+            let taken = this.framing.see(fresh);
+            if let Some(fault) = this.framing.fault() {
+                tracing::debug!(%fault, "a request can be read in two ways, its connection is closed");
+            }
+            if let Some(rest) = fresh.get(taken..).filter(|rest| !rest.is_empty()) {
+                this.early.splice(..0, rest.iter().copied());
+                buf.set_filled(before + taken);
+            }
+            if taken > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+/// Reads what comes too early, up to a limit, and gives none of it.
+fn wait<S: AsyncRead>(
+    mut stream: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    early: &mut Vec<u8>,
+) -> Poll<io::Result<()>> {
+    let mut piece = [0; 1024];
+    while early.len() < MOST_EARLY {
+        let mut buf = ReadBuf::new(&mut piece);
+        ready!(stream.as_mut().poll_read(cx, &mut buf))?;
+        if buf.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        early.extend_from_slice(buf.filled());
+    }
+    Poll::Pending
+}
+
+impl<S: AsyncWrite> AsyncWrite for Strict<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+const UNKNOWN: u8 = 0;
+const STAYED: u8 = 1;
+const SWITCHED: u8 = 2;
+/// A visitor that does not wait sends a request or a frame or two.
+const MOST_EARLY: usize = 16 * 1024;
