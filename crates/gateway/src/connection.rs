@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
 use crate::proxy::{self, Answer};
@@ -202,7 +203,7 @@ async fn serve_http_2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Counted::new(stream)), service);
     until_closed(connection, http2::Connection::graceful_shutdown, closing, "HTTP/2").await;
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 mod connection;
 mod counting;
 mod error;
+mod floods;
 mod forwarded;
 mod framing;
 mod gateway;

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::client::TlsStream;
 
 use crate::client::Client;
 
 /// A connection whose preface and settings were sent.
 pub(crate) struct Frames {
-    stream: TlsStream<TcpStream>,
+    stream: WriteHalf<TlsStream<TcpStream>>,
+    /// What came; it is read all the time, so that nobody waits for anybody.
+    came: mpsc::UnboundedReceiver<Frame>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +26,10 @@ pub(crate) struct Frame {
 
 impl Frames {
     pub(crate) async fn open(client: &Client) -> Self {
-        let mut frames = Self { stream: client.connect("h2").await };
+        let (reading, stream) = tokio::io::split(client.connect("h2").await);
+        let (sender, came) = mpsc::unbounded_channel();
+        tokio::spawn(read_all(reading, sender));
+        let mut frames = Self { stream, came };
         frames.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         frames.send(SETTINGS, 0, 0, &[]).await;
         frames
@@ -36,6 +42,12 @@ impl Frames {
         frame.extend(payload);
         // A gateway that has had enough closes while we write.
         let _ = self.stream.write_all(&frame).await;
+        tokio::task::yield_now().await;
+    }
+
+    /// Whether the gateway has not closed it.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.came.is_closed()
     }
 
     /// A whole request, or with more to come.
@@ -46,16 +58,7 @@ impl Frames {
 
     /// The next frame; `None` when the connection is closed, or nothing comes for five seconds.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        let next = async {
-            let mut head = [0; 9];
-            self.stream.read_exact(&mut head).await.ok()?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let mut payload = vec![0; length as usize];
-            self.stream.read_exact(&mut payload).await.ok()?;
-            Some(Frame { kind: head[3], flags: head[4], stream, payload })
-        };
-        tokio::time::timeout(Duration::from_secs(5), next).await.ok()?
+        tokio::time::timeout(Duration::from_secs(5), self.came.recv()).await.ok()?
     }
 
     /// Reads on until one of `kinds` comes.
@@ -65,6 +68,23 @@ impl Frames {
             if kinds.contains(&frame.kind) {
                 return Some(frame);
             }
+        }
+    }
+}
+
+async fn read_all(mut stream: ReadHalf<TlsStream<TcpStream>>, came: mpsc::UnboundedSender<Frame>) {
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        if stream.read_exact(&mut payload).await.is_err() {
+            return;
+        }
+        let [.., a, b, c, d] = head;
+        let frame =
+            Frame { kind: head[3], flags: head[4], stream: u32::from_be_bytes([a, b, c, d]), payload };
+        if came.send(frame).is_err() {
+            return;
         }
     }
 }
@@ -93,8 +113,12 @@ pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;

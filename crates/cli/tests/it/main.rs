@@ -13,6 +13,7 @@ mod browser;
 mod brute_force;
 mod client;
 mod cookies;
+mod floods;
 mod frames;
 mod gateway;
 mod input;
