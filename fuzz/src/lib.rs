@@ -4,6 +4,7 @@
 //! seeds, and over what little damage makes of them, with every other test; `fuzz/run` hands them to libFuzzer for as
 //! long as you like. What that finds goes into the folder and stays mended.
 
+mod access_log;
 mod cookies;
 mod keys;
 mod login;
@@ -12,6 +13,7 @@ mod settings;
 mod shield;
 mod wire;
 
+pub use access_log::access_log;
 pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
 pub use login::{login_form, login_json, outcome, place, username};
@@ -25,6 +27,7 @@ pub type Body = fn(input: &[u8]);
 
 /// Every body, by the name of its folder in `corpus/`.
 pub const BODIES: &[(&str, Body)] = &[
+    ("access_log", access_log),
     ("config", config),
     ("cookie_header", cookie_header),
     ("cookies", cookies),

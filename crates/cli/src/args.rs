@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// See who is kept out of a running gateway, let somebody in again, or keep somebody out
     #[command(subcommand, after_help = BANS_EXAMPLE)]
     Bans(Bans),
+    /// Say what a configuration would have refused of the requests in an access log
+    #[command(after_help = REPLAY_EXAMPLE)]
+    Replay(Replay),
     /// Check the store of sessions, or make its tables
     #[command(subcommand, after_help = STORE_EXAMPLE)]
     Store(Store),
@@ -223,6 +226,22 @@ pub(crate) enum Configuration {
     Default,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// nginx's combined format or panoply's own, the older first; `-` is standard input
+    #[arg(value_name = "ACCESS_LOG", required = true)]
+    pub(crate) logs: Vec<PathBuf>,
+    /// The configuration file [default: panoply.toml here, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Which host requests are for where lines name none [default: that of the first site]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// How it is told
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
     /// Write, read and destroy one session: 0 when that works, 2 when not
@@ -250,6 +269,9 @@ pub(crate) enum Store {
     },
 }
 
+const REPLAY_EXAMPLE: &str = "Example:\n  panoply replay /var/log/nginx/access.log.1 /var/log/nginx/access.log --config new.toml\n  \
+                              zcat access.log.2.gz | panoply replay - --format json\n\n\
+                              It ends with 0 if nothing would be refused, with 1 if something would.";
 const STORE_EXAMPLE: &str = "Example:\n  panoply store check redis://127.0.0.1:6379\n  \
                              PANOPLY_STORE=postgres://shop:a-password@127.0.0.1/shop panoply store migrate";
 const RUN_EXAMPLE: &str = "Example:\n  panoply run -- npm start\n  panoply run --host shop.example \

@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod front;
 mod outset;
+mod replay;
 mod run;
 mod serve;
 mod signals;
@@ -26,12 +27,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log();
+    log(match &arguments.command {
+        // Its shields refuse by the thousand, and the report says whom.
+        Command::Replay(_) => "warn",
+        _ => "info",
+    });
     let ended = match arguments.command {
         Command::Demo(demo) => block_on(demo::demo(demo)),
         Command::Run(run) => block_on(run::run(run)),
         Command::Serve(serve) => block_on(serve::serve(serve)),
         Command::Store(store) => block_on(store::store(store)),
+        Command::Replay(replay) => block_on(replay::replay(replay)),
         Command::Config(configuration) => config::config(configuration),
         Command::Bans(command) => block_on(bans::bans(command)),
         Command::Explain { subject: Subject::Practice(practice), .. } => {
@@ -62,8 +68,8 @@ fn block_on(
 }
 
 /// To stderr: stdout is the app's and the reports'.
-fn log() {
-    let filter = EnvFilter::try_from_env("PANOPLY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+fn log(level: &str) {
+    let filter = EnvFilter::try_from_env("PANOPLY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -27,6 +27,9 @@ fn page(gateway: &Gateway, config: &Config, app: &str) -> String {
     if let Some(admin) = gateway.admin() {
         say(format!("  admin        {admin}, for `panoply bans` and `panoply explain`"));
     }
+    if let Some(file) = &config.access_log {
+        say(format!("  access log   {file}"));
+    }
     for (site, rule, shield) in gateway.shields() {
         say(match rule {
             None => names(config, site),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use panoply_gateway::supervise::{App, Command, exit_code, free_port};
+use panoply_gateway::supervise::{App, Command, Signal, exit_code, free_port};
 use panoply_gateway::{Gateway, state_folder};
 
 use crate::args::Run;
@@ -61,11 +61,15 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
                 }
                 break app.stop(grace).await;
             }
-            received = for_the_app.next() => {
-                if let Err(error) = app.signal(received) {
-                    tracing::warn!(%error, signal = ?received, "the app could not be told");
+            // A log's rotation is no word to the app: Node would open its debugger.
+            received = for_the_app.next() => match received {
+                Signal::USR1 if config.access_log.is_some() => running.reopen_access_log(),
+                received => {
+                    if let Err(error) = app.signal(received) {
+                        tracing::warn!(%error, signal = ?received, "the app could not be told");
+                    }
                 }
-            }
+            },
         }
     };
     Ok(ExitCode::from(code))

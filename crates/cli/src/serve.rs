@@ -8,7 +8,7 @@ use panoply_gateway::Gateway;
 use crate::args::Serve;
 use crate::front::{App, parse};
 use crate::outset;
-use crate::signals::Ending;
+use crate::signals::{Ending, Rotation};
 use crate::trouble::Trouble;
 
 pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
@@ -17,11 +17,16 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
         None => App::InTheFile,
     };
     let config = serve.front.config(app)?;
-    let mut ending = Ending::listen()?;
+    let (mut ending, mut rotation) = (Ending::listen()?, Rotation::listen()?);
     let gateway = Gateway::open(&config)?;
     outset::print(&gateway, &config, serve.to.as_deref().unwrap_or("the sites of the file"));
     let running = gateway.start()?;
-    ending.asked().await;
+    loop {
+        tokio::select! {
+            () = ending.asked() => break,
+            () = rotation.asked() => running.reopen_access_log(),
+        }
+    }
     tracing::info!("no more connections; requests may end");
     let open = tokio::select! {
         open = running.drain(GRACE) => open,

@@ -26,6 +26,21 @@ impl Ending {
     }
 }
 
+/// SIGUSR1, by which logrotate says that a log was moved away.
+#[derive(Debug)]
+pub(crate) struct Rotation(unix::Signal);
+
+impl Rotation {
+    pub(crate) fn listen() -> Result<Self, Trouble> {
+        Ok(Self(hear(SignalKind::user_defined1())?))
+    }
+
+    /// Waits until one was.
+    pub(crate) async fn asked(&mut self) {
+        self.0.recv().await;
+    }
+}
+
 /// What means something to an app and nothing to us.
 #[derive(Debug)]
 pub(crate) struct ForTheApp {

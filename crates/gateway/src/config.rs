@@ -26,6 +26,7 @@ mod file_path;
 mod host_name;
 mod keys;
 mod listen;
+mod log_file;
 mod place;
 mod rule_path;
 mod secret;
@@ -44,6 +45,7 @@ pub use error::ConfigError;
 pub use host_name::HostName;
 pub use keys::KeySource;
 pub use listen::Listen;
+pub use log_file::LogFile;
 pub use rule_path::RulePath;
 pub use secret::Secret;
 pub use store::Store;
@@ -77,6 +79,8 @@ pub struct Config {
     pub admin: Option<Listen>,
     /// What who asks there has to know; `None`: nothing, and only programs on this machine can ask.
     pub admin_token: Option<Secret>,
+    /// Where there is a line for each request; nowhere unless told.
+    pub access_log: Option<LogFile>,
     /// Where counts are that other machines see too.
     #[serde(deserialize_with = "store::table_or_url")]
     pub store: Store,

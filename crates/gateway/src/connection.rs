@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::access_log::{AccessLog, Logged};
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
@@ -33,9 +34,9 @@ use crate::worker::Open;
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
     /// TLS, and behind it the app.
-    Https { tls: TlsSettings, routes: Arc<Routes> },
+    Https { tls: TlsSettings, routes: Arc<Routes>, log: Option<Arc<AccessLog>> },
     /// In the clear, and only to send visitors to the other door.
-    Redirect { routes: Arc<Routes>, https_port: u16 },
+    Redirect { routes: Arc<Routes>, https_port: u16, log: Option<Arc<AccessLog>> },
 }
 
 /// How TLS is spoken at a door.
@@ -64,7 +65,7 @@ pub(crate) async fn serve(
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
     match door {
-        Door::Https { tls, routes } => {
+        Door::Https { tls, routes, log } => {
             let accept = TlsAcceptor::from(tls.config).accept(stream);
             let stream = match tokio::time::timeout(HANDSHAKE, accept).await {
                 Ok(Ok(stream)) => stream,
@@ -77,18 +78,18 @@ pub(crate) async fn serve(
                 ..panoply::Connection::tls(address)
             };
             let peer = Peer::new(address, Scheme::Https);
-            let door = Arc::new(Inside { connection, peer, routes, to: To::App, open });
+            let door = Arc::new(Inside { connection, peer, routes, log, to: To::App, open });
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
                 serve_http_1(stream, door, closing).await;
             }
         }
-        Door::Redirect { routes, https_port } => {
+        Door::Redirect { routes, https_port, log } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
             let door =
-                Arc::new(Inside { connection, peer, routes, to: To::Https { port: https_port }, open });
+                Arc::new(Inside { connection, peer, routes, log, to: To::Https { port: https_port }, open });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -100,6 +101,7 @@ struct Inside {
     connection: panoply::Connection,
     peer: Peer,
     routes: Arc<Routes>,
+    log: Option<Arc<AccessLog>>,
     to: To,
     open: Arc<Open>,
 }
@@ -112,12 +114,17 @@ enum To {
 
 impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body<Answer>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Body<Answer>>> {
         let found = self.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
-        route
+        let mut entry = self.log.as_ref().map(|log| log.begin(&request, &self.connection));
+        let asked = entry.as_ref();
+        let (answer, passage) = route
             .shield
-            .serve(self.connection, request, |visitor, request| async move {
+            .pass(self.connection, request, |visitor, request| async move {
+                if let Some(entry) = asked {
+                    entry.asked_by(visitor);
+                }
                 if let Some(name) = singleton::sent_twice(request.headers()) {
                     tracing::debug!(%name, "a field that stands once came twice");
                     return Err(Rejection::new(
@@ -135,12 +142,16 @@ impl Inside {
                     }
                 }
             })
-            .await
+            .await;
+        if let Some(entry) = &mut entry {
+            entry.answered(answer.status(), &passage);
+        }
+        answer.map(|body| Logged::new(body, entry))
     }
 }
 
 /// The host that is asked for, without port.
-fn host<B>(request: &Request<B>) -> &str {
+pub(crate) fn host<B>(request: &Request<B>) -> &str {
     if let Some(host) = request.uri().host() {
         return host;
     }

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::access_log::AccessLog;
 use crate::admin::{Admin, View};
 use crate::bans::Keeper;
 use crate::certificate::Certificate;
@@ -31,6 +32,7 @@ pub struct Gateway {
     certificates: Vec<CertificateDer<'static>>,
     routes: Arc<Routes>,
     admin: Option<Admin>,
+    log: Option<Arc<AccessLog>>,
     world: Arc<World>,
     counting: Counting,
     keeper: Arc<Keeper>,
@@ -45,6 +47,7 @@ impl Gateway {
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
+        let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
         let world = Arc::new(World::new(clock).counters(Arc::clone(&counting.counters)));
         let routes = routes(config, Arc::clone(&world))?;
         // Without a folder nothing is kept, which is an error only where something has to be.
@@ -64,6 +67,7 @@ impl Gateway {
             http: config.http.as_ref().map(|http| listen::bind(http.addr())).transpose()?,
             routes: Arc::new(routes),
             admin: Admin::open(config)?,
+            log,
             world,
             counting,
             keeper,
@@ -131,8 +135,11 @@ impl Gateway {
             .collect::<Result<Arc<[_]>, _>>()
             .map_err(GatewayError::Thread)?;
 
-        let https = Door::Https { tls: self.tls, routes: Arc::clone(&self.routes) };
-        let redirect = Door::Redirect { routes: Arc::clone(&self.routes), https_port };
+        if let Some(log) = &self.log {
+            log.start().map_err(GatewayError::Thread)?;
+        }
+        let https = Door::Https { tls: self.tls, routes: Arc::clone(&self.routes), log: self.log.clone() };
+        let redirect = Door::Redirect { routes: Arc::clone(&self.routes), https_port, log: self.log.clone() };
         let mut accepting = JoinSet::new();
         let keeper = Arc::clone(&self.keeper);
         accepting.spawn(async move { keeper.keep().await });
@@ -145,6 +152,7 @@ impl Gateway {
                 world: self.world,
                 counting: self.counting,
                 keeper: self.keeper,
+                log: self.log.clone(),
                 workers: Arc::clone(&workers),
             };
             accepting.spawn(admin.serve(Arc::new(view)));
@@ -155,7 +163,7 @@ impl Gateway {
             let listener = TcpListener::from_std(listener).map_err(GatewayError::Thread)?;
             accepting.spawn(accept(listener, door, Arc::clone(&workers), Arc::clone(&places)));
         }
-        Ok(Running { accepting, closing, workers, counting })
+        Ok(Running { accepting, closing, workers, counting, log: self.log })
     }
 }
 
@@ -166,6 +174,7 @@ pub struct Running {
     closing: watch::Sender<bool>,
     workers: Arc<[Worker]>,
     counting: Counting,
+    log: Option<Arc<AccessLog>>,
 }
 
 impl Running {
@@ -180,9 +189,22 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(grace, ended).await;
-        let counting = self.counting.clone();
-        let _ = tokio::task::spawn_blocking(move || counting.save()).await;
+        let (counting, log) = (self.counting.clone(), self.log.clone());
+        let keep = move || {
+            counting.save();
+            if let Some(log) = log {
+                log.close(LAST_LINES);
+            }
+        };
+        let _ = tokio::task::spawn_blocking(keep).await;
         self.open()
+    }
+
+    /// Goes on with the access log, if there is one, in a new file where the old one was moved away.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
     }
 
     /// How many connections are open.
@@ -274,6 +296,8 @@ fn half_a_certificate(has_cert: bool) -> GatewayError {
     }
 }
 
+/// For what the access log still has to write; whoever should read its pipe may be gone.
+const LAST_LINES: Duration = Duration::from_secs(2);
 const MAX_FILES: usize = 1 << 20;
 /// Listeners, log, certificates, and each thread's own.
 const RESERVED_FILES: usize = 128;

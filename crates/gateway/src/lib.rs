@@ -3,6 +3,7 @@
 //! [`Config`] is what `panoply.toml` says, [`Gateway::open`] makes it real, [`Gateway::start`] serves. The gateway
 //! knows no practice by name: what protects is the shield's, what moves bytes is its own.
 
+mod access_log;
 pub mod admin;
 mod bans;
 mod certificate;
@@ -22,6 +23,7 @@ mod metrics;
 mod progress;
 mod proxy;
 mod redirect;
+pub mod replay;
 mod route;
 pub mod secret;
 mod singleton;

@@ -16,6 +16,8 @@ pub(crate) struct Figures<'f> {
     pub(crate) bans: usize,
     pub(crate) store: &'f str,
     pub(crate) store_is_up: bool,
+    /// Where there is an access log.
+    pub(crate) lines_dropped: Option<u64>,
     /// Where there is a store that may fail.
     pub(crate) insured: Option<State>,
 }
@@ -50,6 +52,11 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     family(&mut page, "panoply_bans", "gauge", "Networks that operators keep out.", gauge(figures.bans));
     let store = [(format!("kind=\"{}\"", escaped(figures.store)), u64::from(figures.store_is_up))];
     family(&mut page, "panoply_store_up", "gauge", "Whether the store of counts answers.", store);
+    if let Some(dropped) = figures.lines_dropped {
+        let name = "panoply_access_log_dropped_total";
+        let help = "Lines of the access log that were never written.";
+        family(&mut page, name, "counter", help, [(String::new(), dropped)]);
+    }
     if let Some(State { outages, owed, insured, spared, .. }) = figures.insured {
         family(
             &mut page,
@@ -115,6 +122,7 @@ mod tests {
             bans: 1,
             store: "redis",
             store_is_up: false,
+            lines_dropped: Some(2),
             insured: None,
         });
         for line in [
@@ -123,6 +131,7 @@ mod tests {
             "panoply_verdicts_total{practice=\"app\",verdict=\"refused\"} 0",
             "panoply_guesses_total{outcome=\"wrong\"} 1",
             "panoply_connections 3",
+            "panoply_access_log_dropped_total 2",
             "panoply_store_up{kind=\"redis\"} 0",
         ] {
             assert!(page.lines().any(|written| written == line), "{line}:\n{page}");

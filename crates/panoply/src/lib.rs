@@ -34,6 +34,7 @@ pub mod metrics;
 mod network;
 mod origin;
 mod page;
+mod passage;
 mod period;
 mod policies;
 #[cfg(feature = "postgres")]
@@ -66,6 +67,7 @@ pub use keys::Keys;
 pub use metrics::Metrics;
 pub use network::Network;
 pub use origin::{Origin, OriginError};
+pub use passage::{Passage, Verdict};
 pub use period::Period;
 pub use policies::Policies;
 pub use practice::{Practice, UnknownPractice};

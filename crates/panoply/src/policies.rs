@@ -36,6 +36,15 @@ macro_rules! policies {
                 }
             }
 
+            /// The same with nothing said of practices other than these.
+            #[must_use]
+            pub fn only(self, practices: &[Practice]) -> Self {
+                Self {
+                    $($field: self.$field.filter(|_| practices.contains(&Practice::$practice)),)+
+                    sessions: None,
+                }
+            }
+
             /// The same without what only watches or is off: what is left can protect.
             #[must_use]
             pub fn without_exemptions(self) -> Self {

@@ -85,6 +85,11 @@ impl Rejection {
         self
     }
 
+    /// Takes the rule's name away, when the log has been told.
+    pub(crate) fn take_rule(&mut self) -> Option<Cow<'static, str>> {
+        self.evidence.take().map(|evidence| evidence.rule)
+    }
+
     pub(crate) fn into_headers(self) -> HeaderMap {
         self.headers.map(|headers| *headers).unwrap_or_default()
     }

@@ -59,8 +59,8 @@ where
         let failed = self.failed.clone();
         Box::pin(async move {
             let connection = connection(&request);
-            let answer = shield
-                .serve(connection, request, |visitor, mut request| {
+            let (answer, _) = shield
+                .pass(connection, request, |visitor, mut request| {
                     request.extensions_mut().insert(visitor);
                     let answer = match failed {
                         None => Ok(ready.call(request)),

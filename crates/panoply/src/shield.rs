@@ -12,8 +12,8 @@ use crate::practices::sessions::Kept;
 use crate::request_body::BoxError;
 use crate::{
     Body, BruteForce, Connection, Cookies, Counted, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits,
-    Policies, Policy, Practice, RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError,
-    TrustedProxies, Visit, Visitor, World, page,
+    Passage, Policies, Policy, Practice, RateLimit, Redirects, Rejection, RequestBody, RequestId,
+    SettingError, TrustedProxies, Verdict, Visit, Visitor, World, page,
 };
 
 /// Every practice in one piece: a tower layer in an app, and what the gateway stands with in front of one.
@@ -248,6 +248,22 @@ impl Shield {
         F: FnOnce(Visitor, Request<RequestBody<B>>) -> A,
         A: Future<Output = Result<Response<R>, Rejection>>,
     {
+        self.pass(connection, request, app).await.0
+    }
+
+    /// The same, and tells how it went.
+    pub async fn pass<B, R, F, A>(
+        &self,
+        connection: Connection,
+        request: Request<B>,
+        app: F,
+    ) -> (Response<Body<R>>, Passage)
+    where
+        B: HttpBody<Error: Into<BoxError>>,
+        R: HttpBody<Data = Bytes>,
+        F: FnOnce(Visitor, Request<RequestBody<B>>) -> A,
+        A: Future<Output = Result<Response<R>, Rejection>>,
+    {
         let (mut request, body) = request.into_parts();
         let mut visit = self.visit(connection, &request);
         let mut admitted = self.admit(&mut visit, &mut request);
@@ -277,11 +293,12 @@ impl Shield {
                     Box::pin(login.unanswered(&rejection)).await;
                 }
                 log(&self.world, &visit, &rejection, "refused");
-                refuse(&visit, rejection)
+                refuse(&mut visit, rejection)
             }
         };
         let body = self.finish(&mut visit, &mut response, body).await;
-        Response::from_parts(response, body)
+        let passage = Passage { visitor: visit.visitor(), verdicts: visit.verdicts };
+        (Response::from_parts(response, body), passage)
     }
 
     fn visit(&self, connection: Connection, request: &request::Parts) -> Visit {
@@ -293,19 +310,19 @@ impl Shield {
     /// Reading order is running order.
     fn admit(&self, visit: &mut Visit, request: &mut request::Parts) -> Result<(), Rejection> {
         let Guards { hosts, limits, rate_limit, cookies, csrf, sessions, headers, .. } = &self.guards;
-        judge(&self.world, visit, hosts, |hosts| hosts.admit(visit, request)).inspect_err(|_| {
+        judge(&self.world, visit, hosts, |hosts, visit| hosts.admit(visit, request)).inspect_err(|_| {
             if let Some(policy) = rate_limit.policy() {
                 policy.fine(visit, &self.world, Hosts::MISS, rate_limit.state());
             }
         })?;
-        judge(&self.world, visit, limits, |limits| limits.admit(visit, request))?;
-        judge(&self.world, visit, rate_limit, |policy| {
+        judge(&self.world, visit, limits, |limits, visit| limits.admit(visit, request))?;
+        judge(&self.world, visit, rate_limit, |policy, visit| {
             policy.admit(visit, request, &self.world, rate_limit.state())
         })?;
         if let Guard::On(cookies) = cookies {
             cookies.admit(visit, request, &self.world);
         }
-        judge(&self.world, visit, csrf, |csrf| csrf.admit(visit, request))?;
+        judge(&self.world, visit, csrf, |csrf, visit| csrf.admit(visit, request))?;
         visit.ticket = sessions.as_ref().and_then(|kept| Kept::admit(kept, visit, request, &self.world));
         if let Some(ticket) = &visit.ticket {
             request.extensions.insert(ticket.clone());
@@ -331,7 +348,7 @@ impl Shield {
         // Boxed, since few requests are logins, and each would carry the space.
         let (body, verdict) =
             Box::pin(policy.admit(visit, request, body, &self.world, guard.is_observed())).await;
-        judge(&self.world, visit, guard, |_| verdict)?;
+        judge(&self.world, visit, guard, |_, _| verdict)?;
         Ok(body)
     }
 
@@ -339,7 +356,7 @@ impl Shield {
     /// requests come here, and each would carry the space.
     async fn ask_counters(&self, visit: &mut Visit) -> Result<(), Rejection> {
         let verdict = visit.allowance.ask(&self.world).await;
-        judge(&self.world, visit, &self.guards.rate_limit, |_| verdict)
+        judge(&self.world, visit, &self.guards.rate_limit, |_, _| verdict)
     }
 
     /// From the app outwards.
@@ -357,7 +374,7 @@ impl Shield {
         if let Some(login) = visit.login.take() {
             let verdict;
             (body, verdict) = Box::pin(login.finish(visit, response, body)).await;
-            if let Err(rejection) = judge(&self.world, visit, brute_force, |_| verdict) {
+            if let Err(rejection) = judge(&self.world, visit, brute_force, |_, _| verdict) {
                 log(&self.world, visit, &rejection, "refused");
                 (*response, body) = refuse(visit, rejection);
             }
@@ -369,7 +386,7 @@ impl Shield {
             (*response, body) = refuse(visit, rejection);
         }
         if let Err(rejection) =
-            judge(&self.world, visit, redirects, |redirects| redirects.finish(visit, response))
+            judge(&self.world, visit, redirects, |redirects, visit| redirects.finish(visit, response))
         {
             log(&self.world, visit, &rejection, "refused");
             (*response, body) = refuse(visit, rejection);
@@ -410,18 +427,19 @@ impl Default for Shield {
 /// Asks one practice; what it only observes is logged and passes.
 fn judge<P: Policy>(
     world: &World,
-    visit: &Visit,
+    visit: &mut Visit,
     guard: &Guard<P>,
-    verdict: impl FnOnce(&P) -> Result<(), Rejection>,
+    verdict: impl FnOnce(&P, &mut Visit) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
     let Some(policy) = guard.policy() else { return Ok(()) };
-    match verdict(policy) {
+    match verdict(policy, visit) {
         Ok(()) => {
             world.metrics.count(Some(P::PRACTICE), Said::Admitted);
             Ok(())
         }
-        Err(rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {
+        Err(mut rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {
             log(world, visit, &rejection, "would refuse");
+            visit.verdicts.push(Verdict::of(&mut rejection, Said::Observed));
             Ok(())
         }
         refused => refused,
@@ -453,7 +471,8 @@ fn harden<P>(
 }
 
 /// The answer to a refused request.
-fn refuse<B>(visit: &Visit, rejection: Rejection) -> (ResponseParts, Body<B>) {
+fn refuse<B>(visit: &mut Visit, mut rejection: Rejection) -> (ResponseParts, Body<B>) {
+    visit.verdicts.push(Verdict::of(&mut rejection, Said::Refused));
     let (mut response, ()) = Response::new(()).into_parts();
     response.status = rejection.status;
     response.headers = rejection.into_headers();

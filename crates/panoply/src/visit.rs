@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
 
+use crate::Verdict;
 use crate::client::Client;
 use crate::practices::brute_force::Login;
 use crate::practices::sessions::Ticket;
@@ -95,6 +96,8 @@ pub struct Visit {
     pub(crate) cookies: crate::practices::cookies::Presented,
     /// What the request's limits have granted it.
     pub(crate) allowance: crate::practices::rate_limit::Allowance,
+    /// What was said against it so far.
+    pub(crate) verdicts: Vec<Verdict>,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
 }
@@ -121,6 +124,7 @@ impl Visit {
             login: None,
             cookies: crate::practices::cookies::Presented::default(),
             allowance: crate::practices::rate_limit::Allowance::default(),
+            verdicts: Vec::new(),
             cut: crate::request_body::Cut::default(),
         }
     }

@@ -119,6 +119,7 @@ fn the_default_file_is_right_and_every_command_has_an_example() {
         &["config", "check"],
         &["config", "default"],
         &["explain"],
+        &["replay"],
     ] {
         let (code, help, _) = panoply(&[command, &["--help"]].concat());
         assert_eq!(code, Some(0), "{command:?}");

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and waits by the machine's clock"
 )]
 
+mod access_log;
 mod admin;
 mod browser;
 mod brute_force;
@@ -22,6 +23,7 @@ mod node;
 mod process;
 mod proxy;
 mod recorder;
+mod replay;
 mod run;
 mod scratch;
 mod serve;

@@ -4,6 +4,7 @@ use panoply::counters::Insured;
 use panoply::{Counted, World};
 use serde::Serialize;
 
+use crate::access_log::AccessLog;
 use crate::bans::Keeper;
 use crate::config::{Config, HostName};
 use crate::counting::Counting;
@@ -19,6 +20,7 @@ pub(crate) struct View {
     pub(crate) world: Arc<World>,
     pub(crate) counting: Counting,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) workers: Arc<[Worker]>,
 }
 
@@ -51,6 +53,7 @@ impl View {
             bans: self.world.bans().all().len(),
             store: &self.counting.kind,
             store_is_up: self.store_is_up(),
+            lines_dropped: self.log.as_ref().map(|log| log.dropped()),
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),
         }
     }

@@ -249,6 +249,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("trusted_proxies", "above the first `[table]`"),
     ("state", "above the first `[table]`"),
     ("keys", "above the first `[table]`"),
+    ("access_log", "above the first `[table]`"),
     ("cert", "in `[tls]`"),
     ("key", "in `[tls]`"),
     ("hosts", "in `[[site]]`"),

@@ -11,7 +11,7 @@ pub(super) fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     text::<FilePath, D>(deserializer).map(|path| Some(path.0))
 }
 
-struct FilePath(PathBuf);
+pub(super) struct FilePath(pub(super) PathBuf);
 
 impl Text for FilePath {
     const EXPECTED: &'static str = "a path, such as \"/var/lib/panoply\"";

@@ -152,6 +152,18 @@ impl RateLimit {
         self
     }
 
+    /// The named limits that count by what visitors send: a header, a cookie, a user.
+    pub fn by_what_is_sent(&self) -> impl Iterator<Item = &str> {
+        self.limits.iter().filter(|(_, limit)| limit.by.is_sent()).map(|(name, _)| name.as_str())
+    }
+
+    /// The same without these: for one who knows addresses alone, and would count all by address.
+    #[must_use]
+    pub fn without_what_is_sent(mut self) -> Self {
+        self.limits.retain(|_, limit| !limit.by.is_sent());
+        self
+    }
+
     /// Counts apart from other shields in the same [`World`], and with shared limits in the same store.
     ///
     /// Within one scope, a limit of the same name and rate is one, however many routes it stands on; without a

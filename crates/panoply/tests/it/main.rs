@@ -16,6 +16,7 @@ mod hosts;
 mod interop;
 mod limits;
 mod log;
+mod passage;
 mod promises;
 mod rate_limit;
 mod redirects;

@@ -63,6 +63,11 @@ impl By {
         }
     }
 
+    /// Whether it is something that visitors send, and not where they are.
+    pub(super) const fn is_sent(&self) -> bool {
+        matches!(self, Self::Header(_) | Self::Cookie(_) | Self::User)
+    }
+
     pub(super) fn owner<'r>(&self, headers: &'r HeaderMap) -> Owner<'r> {
         let bearer = match self {
             Self::Client => None,
