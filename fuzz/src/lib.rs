@@ -5,18 +5,24 @@
 //! long as you like. What that finds goes into the folder and stays mended.
 
 mod access_log;
+mod audit;
 mod cookies;
 mod keys;
+mod lockfile;
 mod login;
+mod mending;
 mod session;
 mod settings;
 mod shield;
 mod wire;
 
 pub use access_log::access_log;
+pub use audit::{advisory, archive, database, range, version};
 pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
+pub use lockfile::{lockfile_bun, lockfile_cargo, lockfile_npm, lockfile_pnpm, lockfile_yarn};
 pub use login::{login_form, login_json, outcome, place, username};
+pub use mending::{baseline, ignores, manifest};
 pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
@@ -28,16 +34,28 @@ pub type Body = fn(input: &[u8]);
 /// Every body, by the name of its folder in `corpus/`.
 pub const BODIES: &[(&str, Body)] = &[
     ("access_log", access_log),
+    ("advisory", advisory),
+    ("archive", archive),
+    ("baseline", baseline),
     ("config", config),
     ("cookie_header", cookie_header),
     ("cookies", cookies),
     ("csp", csp),
+    ("database", database),
     ("forwarded", forwarded),
+    ("ignores", ignores),
+    ("lockfile_bun", lockfile_bun),
+    ("lockfile_cargo", lockfile_cargo),
+    ("lockfile_npm", lockfile_npm),
+    ("lockfile_pnpm", lockfile_pnpm),
+    ("lockfile_yarn", lockfile_yarn),
     ("login_form", login_form),
     ("login_json", login_json),
+    ("manifest", manifest),
     ("origin", origin),
     ("outcome", outcome),
     ("place", place),
+    ("range", range),
     ("rate", rate),
     ("redirect", redirect),
     ("seal", seal),
@@ -46,6 +64,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("shield", shield),
     ("unsign_cookie", unsign_cookie),
     ("username", username),
+    ("version", version),
 ];
 
 /// What reads as text is read; a promise about text says nothing of other bytes.

@@ -1,7 +1,9 @@
 //! `panoply`: production security practices for web apps, in one command.
 
+mod advisories;
 mod args;
 mod ask;
+mod audit;
 mod bans;
 mod config;
 mod demo;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Demo(demo) => block_on(demo::demo(demo)),
         Command::Run(run) => block_on(run::run(run)),
         Command::Serve(serve) => block_on(serve::serve(serve)),
+        Command::Audit(command) => audit::audit(command),
+        Command::Advisories(advisories) => block_on(advisories::advisories(advisories)),
         Command::Store(store) => block_on(store::store(store)),
         Command::Replay(replay) => block_on(replay::replay(replay)),
         Command::Config(configuration) => config::config(configuration),

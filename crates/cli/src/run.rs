@@ -7,6 +7,7 @@ use panoply_gateway::supervise::{App, Command, Signal, exit_code, free_port};
 use panoply_gateway::{Gateway, state_folder};
 
 use crate::args::Run;
+use crate::audit::gate;
 use crate::front;
 use crate::outset;
 use crate::signals::{Ending, ForTheApp};
@@ -22,6 +23,8 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     let mut config = run.front.config(front::App::Started)?;
     config.exempt_loopback = true;
     let gateway = Gateway::open(&config)?;
+    let dependencies = gateway.dependencies();
+    gate::admit(run.dependencies, &dependencies).await?;
 
     let app = App::start(
         Command {
@@ -43,6 +46,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     gateway.found_app(address, app.proof());
     outset::print(&gateway, &config, &format!("`{}` on {address}", run.command.join(" ")));
     let running = gateway.start()?;
+    let audits = tokio::spawn(gate::keep(run.dependencies, dependencies));
 
     let grace = Duration::from_secs(run.grace);
     let code = loop {
@@ -72,6 +76,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
             },
         }
     };
+    audits.abort();
     Ok(ExitCode::from(code))
 }
 

@@ -6,6 +6,12 @@ use panoply::SettingError;
 use panoply_gateway::GatewayError;
 use panoply_gateway::config::ConfigError;
 use panoply_gateway::supervise::AppError;
+use panoply_inspect::audit::doubt::Doubt;
+use panoply_inspect::audit::import::ImportError;
+use panoply_inspect::audit::index::IndexError;
+use panoply_inspect::audit::update::UpdateError;
+
+use crate::ask::shown;
 
 /// An error that ends a command.
 #[derive(Debug)]
@@ -21,6 +27,11 @@ impl Trouble {
         Self::new(format_args!("{flag}: {error}"), error.hint())
     }
 
+    /// Why an audit has no answer; of what a lockfile says nothing may move the terminal's cursor.
+    pub(crate) fn doubt(what: &str, doubt: &Doubt) -> Self {
+        Self::new(format_args!("{what}: {}", shown(&doubt.to_string())), shown(&doubt.hint()))
+    }
+
     #[expect(clippy::print_stderr, reason = "this is where errors reach the terminal")]
     pub(crate) fn print(&self) {
         eprintln!("{}", self.0);
@@ -33,13 +44,25 @@ impl Trouble {
     }
 
     pub(crate) fn chained(error: &dyn Error, hint: &str) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Self::new(message, hint)
+        Self::new(chain(error), hint)
+    }
+}
+
+/// An error with all that led to it.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
+}
+
+/// As it is printed.
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -52,6 +75,24 @@ impl From<GatewayError> for Trouble {
 impl From<AppError> for Trouble {
     fn from(error: AppError) -> Self {
         Self::chained(&error, &error.hint())
+    }
+}
+
+impl From<ImportError> for Trouble {
+    fn from(error: ImportError) -> Self {
+        Self::chained(&error, error.hint())
+    }
+}
+
+impl From<IndexError> for Trouble {
+    fn from(error: IndexError) -> Self {
+        Self::chained(&error, error.hint())
+    }
+}
+
+impl From<UpdateError> for Trouble {
+    fn from(error: UpdateError) -> Self {
+        Self::chained(&error, error.hint())
     }
 }
 

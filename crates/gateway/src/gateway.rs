@@ -18,6 +18,7 @@ use crate::certificate::Certificate;
 use crate::config::{Config, RulePath};
 use crate::connection::{Door, TlsSettings};
 use crate::counting::Counting;
+use crate::dependencies::Dependencies;
 use crate::route::Routes;
 use crate::supervise::Proof;
 use crate::worker::{Accepted, Worker};
@@ -36,6 +37,7 @@ pub struct Gateway {
     world: Arc<World>,
     counting: Counting,
     keeper: Arc<Keeper>,
+    dependencies: Dependencies,
     config: Config,
 }
 
@@ -71,6 +73,7 @@ impl Gateway {
             world,
             counting,
             keeper,
+            dependencies: Dependencies::default(),
             config: config.clone(),
         })
     }
@@ -121,6 +124,12 @@ impl Gateway {
         }
     }
 
+    /// Where who has audited the app tells of it, also while the gateway runs.
+    #[must_use]
+    pub fn dependencies(&self) -> Dependencies {
+        self.dependencies.clone()
+    }
+
     /// Starts one thread a core and begins to accept. It must be called within a tokio runtime.
     ///
     /// # Errors
@@ -153,6 +162,7 @@ impl Gateway {
                 counting: self.counting,
                 keeper: self.keeper,
                 log: self.log.clone(),
+                dependencies: self.dependencies,
                 workers: Arc::clone(&workers),
             };
             accepting.spawn(admin.serve(Arc::new(view)));

@@ -11,6 +11,7 @@ mod clock;
 pub mod config;
 mod connection;
 mod counting;
+pub mod dependencies;
 mod error;
 mod floods;
 mod forwarded;

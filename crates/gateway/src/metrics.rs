@@ -9,6 +9,8 @@ use panoply::counters::State;
 use panoply::metrics::Tally;
 use panoply::{Metrics, Practice};
 
+use crate::dependencies::Standing;
+
 /// What there is to show.
 pub(crate) struct Figures<'f> {
     pub(crate) metrics: &'f Metrics,
@@ -20,6 +22,8 @@ pub(crate) struct Figures<'f> {
     pub(crate) lines_dropped: Option<u64>,
     /// Where there is a store that may fail.
     pub(crate) insured: Option<State>,
+    /// Where somebody has audited the app.
+    pub(crate) dependencies: Option<Standing>,
 }
 
 /// The page that Prometheus reads.
@@ -79,6 +83,13 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
         let help = "Answers given without the store: for it failed, or for the key was known to be blocked.";
         family(&mut page, name, "counter", help, answers);
     }
+    if let Some(standing) = figures.dependencies {
+        let counts = standing.counts().map(|(name, count)| (format!("severity=\"{name}\""), count as u64));
+        let name = "panoply_dependency_holes";
+        family(&mut page, name, "gauge", "Known holes of the packages that the app installs.", counts);
+        let help = "Reasons for which the app's packages may have other holes.";
+        family(&mut page, "panoply_dependency_doubts", "gauge", help, gauge(standing.doubts));
+    }
     page
 }
 
@@ -124,6 +135,7 @@ mod tests {
             store_is_up: false,
             lines_dropped: Some(2),
             insured: None,
+            dependencies: Some(Standing { critical: 2, ..Standing::default() }),
         });
         for line in [
             "# TYPE panoply_verdicts_total counter",
@@ -133,6 +145,8 @@ mod tests {
             "panoply_connections 3",
             "panoply_access_log_dropped_total 2",
             "panoply_store_up{kind=\"redis\"} 0",
+            "panoply_dependency_holes{severity=\"critical\"} 2",
+            "panoply_dependency_doubts 0",
         ] {
             assert!(page.lines().any(|written| written == line), "{line}:\n{page}");
         }

@@ -367,7 +367,7 @@ fn id(page: &str) -> &str {
 }
 
 /// Bytes to the admin address, and all that comes back.
-fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> String {
+pub(crate) fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> String {
     let port = admin.port();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -10,6 +10,8 @@
 
 mod access_log;
 mod admin;
+mod advisories;
+mod audit;
 mod browser;
 mod brute_force;
 mod client;

@@ -8,6 +8,7 @@ use crate::access_log::AccessLog;
 use crate::bans::Keeper;
 use crate::config::{Config, HostName};
 use crate::counting::Counting;
+use crate::dependencies::Dependencies;
 use crate::metrics::Figures;
 use crate::route::Routes;
 use crate::worker::Worker;
@@ -21,6 +22,7 @@ pub(crate) struct View {
     pub(crate) counting: Counting,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) log: Option<Arc<AccessLog>>,
+    pub(crate) dependencies: Dependencies,
     pub(crate) workers: Arc<[Worker]>,
 }
 
@@ -55,6 +57,7 @@ impl View {
             store_is_up: self.store_is_up(),
             lines_dropped: self.log.as_ref().map(|log| log.dropped()),
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),
+            dependencies: self.dependencies.standing(),
         }
     }
 

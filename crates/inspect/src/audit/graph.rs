@@ -15,7 +15,9 @@ pub struct Graph {
     pub packages: Vec<Package>,
 }
 
-/// A project with a manifest of its own: the root of the lockfile, or a workspace.
+/// A project with a manifest of its own: the root of the lockfile, a workspace, or a folder that is linked.
+///
+/// Where no manifest is at hand it asks for whatever nobody else does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Project {
     /// Its name; empty where the manifest gives none.
@@ -26,6 +28,14 @@ pub struct Project {
     pub wants: Vec<Want>,
 }
 
+impl Project {
+    /// What is installed of it where another asks for it: all but what it is developed with.
+    #[must_use]
+    pub fn wants_as_package(&self) -> Vec<Want> {
+        self.wants.iter().filter(|want| want.kind != Kind::Development).cloned().collect()
+    }
+}
+
 /// An installed package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
@@ -33,7 +43,8 @@ pub struct Package {
     pub ecosystem: Ecosystem,
     /// The name under which it was published, whatever name it is installed under.
     pub name: String,
-    /// The version as the lockfile writes it.
+    /// The version as the lockfile writes it: an address where that is all it has (npm before 7, bun, of what is from
+    /// git or a tarball); empty for a folder that has none.
     pub version: String,
     /// Where it is: `node_modules/a/node_modules/b`, or the lockfile's own key.
     pub place: String,
@@ -45,7 +56,8 @@ pub struct Package {
     pub source: Source,
     /// The checksum that the lockfile holds, as written.
     pub integrity: Option<String>,
-    /// Whether installing it runs a program of its own.
+    /// Whether installing it runs a program of its own; `false` too where the lockfile does not tell (npm before 7,
+    /// yarn, bun, pnpm since 9).
     pub install_script: bool,
     /// What its publisher says to those who still use it.
     pub deprecated: Option<String>,
@@ -58,7 +70,8 @@ pub struct Package {
 pub struct Want {
     /// The name it is asked by; an alias is not the package's [`name`](Package::name).
     pub name: String,
-    /// The range as written, such as `^1.2.3`, without an alias' `npm:name@`.
+    /// The range as written, such as `^1.2.3`, without an alias' `npm:name@`; empty where the lockfile keeps none
+    /// (pnpm and Cargo, for what packages ask for).
     pub range: String,
     /// How much it is needed.
     pub kind: Kind,
@@ -119,7 +132,7 @@ pub enum Source {
     Git(String),
     /// A tarball at an address that is no registry's.
     Tarball(String),
-    /// A folder of the same machine: a workspace, or a link.
+    /// A folder of the same machine: a workspace, or a link. No registry's advisory is about it.
     Folder(String),
     /// Inside the package that it came with.
     Bundled,

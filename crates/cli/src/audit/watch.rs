@@ -1,0 +1,57 @@
+//! What became known since the last time: a report is kept in the state folder for each project that is watched.
+
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
+
+use panoply_gateway::state_folder;
+use panoply_inspect::audit::advisory::Severity;
+use panoply_inspect::audit::baseline::Baseline;
+use panoply_inspect::audit::report::{Report, Verdict, json};
+
+use tempfile::NamedTempFile;
+
+use crate::trouble::Trouble;
+
+/// The report without what the last one had, which it then takes the place of. One that could not tell takes no place:
+/// what it missed would be news to nobody.
+pub(super) fn since_last(report: Report, level: Severity, root: &Path) -> Result<Report, Trouble> {
+    let file = place(root)?;
+    let last = match super::read(&file, super::LARGEST_REPORT) {
+        Ok(text) => Baseline::parse(&text).map_err(|error| {
+            Trouble::new(
+                format_args!("`{}`: {error}", file.display()),
+                "remove it: all will be told once more",
+            )
+        })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Baseline::default(),
+        Err(error) => return Err(unusable(&file, &error)),
+    };
+    if report.verdict(level) != Verdict::Unknown {
+        keep(&file, &json::print(&report, level)).map_err(|error| unusable(&file, &error))?;
+    }
+    Ok(report.since(&last))
+}
+
+/// A folder for each folder, by its own path, so that two projects never share one.
+fn place(root: &Path) -> Result<PathBuf, Trouble> {
+    let whole = root.canonicalize().map_err(|error| unusable(root, &error))?;
+    let inside: PathBuf = whole.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    Ok(state_folder(None)?.join("audit").join(inside).join("last.json"))
+}
+
+fn keep(file: &Path, text: &str) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut fresh = NamedTempFile::new_in(folder)?;
+    fresh.write_all(text.as_bytes())?;
+    fresh.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Trouble {
+    Trouble::new(
+        format_args!("--watch: `{}`: {error}", path.display()),
+        "set STATE_DIRECTORY to a folder that can be written to",
+    )
+}
