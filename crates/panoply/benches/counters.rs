@@ -52,7 +52,7 @@ fn time(criterion: &mut Criterion) {
     group.bench_function("one key, two threads", |bencher| {
         bencher.iter_custom(|decisions| two_threads(decisions, || decide(&limiter, &memory, keys.of(0))));
     });
-    for (name, capacity) in [("a million keys", 2 << 20), ("a million keys in a full memory", 1 << 17)] {
+    for (name, capacity) in [("a million keys", 3 << 19), ("a million keys in a full memory", 1 << 17)] {
         let memory = Memory::new().capacity(capacity);
         let mut n = 0;
         let mut next = || {

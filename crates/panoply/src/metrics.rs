@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering::Equal;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::Practice;
@@ -78,6 +78,22 @@ impl Metrics {
         self.part().of(practice).count(said);
     }
 
+    /// Counts those that let a request pass since this was asked last.
+    pub(crate) fn count_passed(&self, passed: &Passed) {
+        let mut practices = passed.0.load(Relaxed);
+        if practices == 0 {
+            return;
+        }
+        passed.0.store(0, Relaxed);
+        let part = self.part();
+        while practices != 0 {
+            if let Some(counts) = part.practices.get(practices.trailing_zeros() as usize) {
+                counts.admitted.fetch_add(1, Relaxed);
+            }
+            practices &= practices - 1;
+        }
+    }
+
     /// Counts what a rule said.
     pub(crate) fn count_rule(&self, practice: Practice, rule: &str, said: Said) {
         let mut rules = self.part().rules();
@@ -150,6 +166,18 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Which practices let a request pass. A bit each, so that a thread's part is looked up once for all of them.
+///
+/// One request's alone, and atomic only since a request goes from thread to thread.
+#[derive(Debug, Default)]
+pub(crate) struct Passed(AtomicU32);
+
+impl Passed {
+    pub(crate) fn by(&self, practice: Practice) {
+        self.0.store(self.0.load(Relaxed) | 1 << practice as u32, Relaxed);
     }
 }
 
@@ -261,9 +289,26 @@ mod tests {
     }
 
     #[test]
+    fn who_passed_is_counted_once_for_each_practice() {
+        let (metrics, passed) = (Metrics::default(), Passed::default());
+        for _ in 0..3 {
+            for practice in [Practice::Hosts, Practice::Csrf, Practice::Csrf] {
+                passed.by(practice);
+            }
+            metrics.count_passed(&passed);
+            metrics.count_passed(&passed);
+        }
+        for practice in Practice::ALL {
+            let admitted = if matches!(practice, Practice::Hosts | Practice::Csrf) { 3 } else { 0 };
+            assert_eq!(metrics.of(Some(practice)), Tally { admitted, ..Tally::default() }, "{practice}");
+        }
+    }
+
+    #[test]
     fn every_practice_has_a_place_of_its_own() {
         for (index, practice) in Practice::ALL.into_iter().enumerate() {
             assert_eq!(practice as usize, index, "{practice}");
+            assert!(index < u32::BITS as usize, "{practice} has no bit in `Passed`");
         }
     }
 }

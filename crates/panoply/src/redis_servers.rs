@@ -1,3 +1,4 @@
+mod lanes;
 mod walk;
 
 use std::sync::OnceLock;
@@ -15,12 +16,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 
+use self::lanes::Lanes;
 pub(crate) use self::walk::Walk;
 use crate::SettingError;
 use crate::store::{LONGEST, StoreError, whole_seconds};
 
 /// Redis, Valkey or Dragonfly, alone or as a cluster: connected at the first question and again whenever the
-/// connection broke. All who ask share one connection.
+/// connection broke. All who ask share a connection; what one server is asked most often goes on two: [`Lanes`].
 pub(crate) struct Servers {
     which: Which,
     /// Where they are, without what lets one in.
@@ -30,7 +32,7 @@ pub(crate) struct Servers {
 }
 
 enum Which {
-    One(ConnectionInfo, OnceLock<ConnectionManager>),
+    One(ConnectionInfo, OnceLock<Lanes>),
     Cluster(Vec<ConnectionInfo>, OnceCell<ClusterConnection>),
 }
 
@@ -103,23 +105,12 @@ impl Servers {
 
     async fn connection(&self) -> Result<Connection, RedisError> {
         match &self.which {
-            Which::One(info, manager) => {
-                if let Some(manager) = manager.get() {
-                    return Ok(Connection::One(manager.clone()));
+            Which::One(info, lanes) => {
+                if let Some(lanes) = lanes.get() {
+                    return Ok(Connection::One(lanes.clone()));
                 }
-                let config = ConnectionManagerConfig::new()
-                    .set_connection_timeout(Some(CONNECTING))
-                    .set_response_timeout(Some(self.timeout))
-                    // The next request is the retry.
-                    .set_number_of_retries(0);
-                let client = match self.certificates() {
-                    Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
-                        Client::build_with_tls(info.clone(), certificates)?
-                    }
-                    _ => Client::open(info.clone())?,
-                };
-                let new = ConnectionManager::new_lazy_with_config(client, config)?;
-                Ok(Connection::One(manager.get_or_init(|| new).clone()))
+                let new = [self.manager(info)?, self.manager(info)?];
+                Ok(Connection::One(lanes.get_or_init(|| Lanes::new(new)).clone()))
             }
             Which::Cluster(nodes, connection) => {
                 let connect = async || {
@@ -138,6 +129,22 @@ impl Servers {
                 Ok(Connection::Cluster(connection.get_or_try_init(connect).await?.clone()))
             }
         }
+    }
+
+    /// It connects when it is first asked.
+    fn manager(&self, info: &ConnectionInfo) -> Result<ConnectionManager, RedisError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECTING))
+            .set_response_timeout(Some(self.timeout))
+            // The next request is the retry.
+            .set_number_of_retries(0);
+        let client = match self.certificates() {
+            Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                Client::build_with_tls(info.clone(), certificates)?
+            }
+            _ => Client::open(info.clone())?,
+        };
+        ConnectionManager::new_lazy_with_config(client, config)
     }
 
     fn certificates(&self) -> Option<TlsCertificates> {
@@ -165,12 +172,26 @@ pub(crate) enum Question {
     OfServers(Cmd, Option<String>),
 }
 
-/// A script by its hash, and by its text where a server does not know it yet.
+/// A script about one key, by its hash, and by its text where a server does not know it yet.
 pub(crate) struct Script {
-    pub(crate) by_hash: Cmd,
-    pub(crate) by_text: Cmd,
+    pub(crate) hash: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) key: String,
+    pub(crate) arguments: [i64; 4],
     /// Whether it does no harm to run twice, when a connection broke and nobody knows whether it ran.
     pub(crate) repeatable: bool,
+}
+
+impl Script {
+    fn command(&self, verb: &str, script: &str) -> Cmd {
+        // Seven words, and what numbers take.
+        let mut command = Cmd::with_capacity(8, verb.len() + script.len() + self.key.len() + 64);
+        command.arg(verb).arg(script).arg(1).arg(&self.key);
+        for argument in self.arguments {
+            command.arg(argument);
+        }
+        command
+    }
 }
 
 impl Question {
@@ -178,9 +199,9 @@ impl Question {
         match self {
             Self::One(command) => command.query_async(&mut connection).await,
             Self::Several(pipe) => pipe.query_async(&mut connection).await,
-            Self::Script(script) => match script.by_hash.query_async(&mut connection).await {
+            Self::Script(script) => match connection.run(script.command("EVALSHA", script.hash)).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    script.by_text.query_async(&mut connection).await
+                    connection.run(script.command("EVAL", script.text)).await
                 }
                 answer => answer,
             },
@@ -197,14 +218,22 @@ impl Question {
 }
 
 enum Connection {
-    One(ConnectionManager),
+    One(Lanes),
     Cluster(ClusterConnection),
 }
 
 impl Connection {
+    /// Together with what others ask, where that can be.
+    async fn run(&mut self, command: Cmd) -> Result<Value, RedisError> {
+        match self {
+            Self::One(lanes) => lanes.ask(command).await?.extract_error(),
+            Self::Cluster(connection) => command.query_async(connection).await,
+        }
+    }
+
     async fn of_servers(self, command: &Cmd, server: Option<&str>) -> Result<Value, RedisError> {
         let (of, answer) = match self {
-            Self::One(mut connection) => ("", command.query_async(&mut connection).await?),
+            Self::One(lanes) => ("", command.query_async(&mut lanes.first().clone()).await?),
             Self::Cluster(mut connection) => {
                 let place = server.and_then(|server| server.rsplit_once(':'));
                 let Some((host, port)) = place else {
@@ -224,7 +253,10 @@ impl Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
-            Self::One(connection) => connection.req_packed_command(cmd),
+            Self::One(lanes) => {
+                let mut connection = lanes.first().clone();
+                Box::pin(async move { connection.req_packed_command(cmd).await })
+            }
             Self::Cluster(connection) => connection.req_packed_command(cmd),
         }
     }
@@ -236,14 +268,17 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
-            Self::One(connection) => connection.req_packed_commands(cmd, offset, count),
+            Self::One(lanes) => {
+                let mut connection = lanes.first().clone();
+                Box::pin(async move { connection.req_packed_commands(cmd, offset, count).await })
+            }
             Self::Cluster(connection) => connection.req_packed_commands(cmd, offset, count),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
-            Self::One(connection) => connection.get_db(),
+            Self::One(lanes) => lanes.first().get_db(),
             Self::Cluster(connection) => connection.get_db(),
         }
     }

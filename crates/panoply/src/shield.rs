@@ -270,6 +270,8 @@ impl Shield {
         if admitted.is_ok() && visit.allowance.waits() {
             admitted = Box::pin(self.ask_counters(&mut visit)).await;
         }
+        // Before the app, since a visitor may go away meanwhile; and at the end.
+        self.world.metrics.count_passed(&visit.passed);
         let answer = match admitted {
             Ok(()) => {
                 let body = match &self.guards.limits {
@@ -413,6 +415,7 @@ impl Shield {
             fingerprint.finish(visit, response);
         });
         harden(&self.world, visit, headers, response, |headers, response| headers.finish(visit, response));
+        self.world.metrics.count_passed(&visit.passed);
         body
     }
 }
@@ -434,7 +437,7 @@ fn judge<P: Policy>(
     let Some(policy) = guard.policy() else { return Ok(()) };
     match verdict(policy, visit) {
         Ok(()) => {
-            world.metrics.count(Some(P::PRACTICE), Said::Admitted);
+            visit.passed.by(P::PRACTICE);
             Ok(())
         }
         Err(mut rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {

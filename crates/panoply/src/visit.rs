@@ -100,6 +100,8 @@ pub struct Visit {
     pub(crate) verdicts: Vec<Verdict>,
     /// Set where the request's body was cut short by `limits`; the answer is then 413 or 408.
     pub(crate) cut: crate::request_body::Cut,
+    /// Whose word is not in the metrics yet.
+    pub(crate) passed: crate::metrics::Passed,
 }
 
 impl Visit {
@@ -126,6 +128,7 @@ impl Visit {
             allowance: crate::practices::rate_limit::Allowance::default(),
             verdicts: Vec::new(),
             cut: crate::request_body::Cut::default(),
+            passed: crate::metrics::Passed::default(),
         }
     }
 

@@ -1,5 +1,7 @@
+mod lock;
 mod names;
 mod set;
+mod shelf;
 mod slot;
 mod snapshot;
 mod table;
@@ -8,9 +10,9 @@ use std::fmt;
 use std::hash::Hasher;
 use std::sync::Mutex;
 
-use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
+use siphasher::sip::SipHasher13;
 
-use self::set::{Full, Name};
+use self::set::{Full, Held};
 use self::slot::{Slot, nanoseconds};
 use self::table::Table;
 use super::{Answer, Count, Counters, Key, MOST_LISTED, Rule};
@@ -20,10 +22,12 @@ use crate::store::StoreError;
 /// Counts in this process's memory, shared with no other.
 ///
 /// It never holds more than its capacity, 131,072 keys in 6 MiB unless told: more keys than a site has failed logins
-/// in a day, and less than a machine misses. A key takes 45 bytes at most, whatever its length: 26 for 72 bits of its
+/// in a day, and less than a machine misses. A key takes 44 bytes at most, whatever its length: 24 for 64 bits of its
 /// hash, its count and its end, the rest for names and networks. The hash, SipHash-1-3, is keyed at random, since who
 /// could compute it would find names that share a count with somebody, or a set to fill. The memory is taken when the
 /// first key comes.
+///
+/// Time is the kernel's tick: by the machine's clock an end is up to ten milliseconds off.
 ///
 /// Keys are spread over sets of 64 places, each with a lock of its own. Where all 64 are taken, what has ended goes
 /// first, then the smallest count; of equal ones that which ends soonest. So a flood of new keys drives out what
@@ -88,7 +92,7 @@ impl Memory {
         Self { clock, seed, hasher, keys, networks, saving: Mutex::default() }
     }
 
-    /// How many keys it holds at most, 45 bytes each, rounded up to a multiple of 64; what it held before is gone.
+    /// How many keys it holds at most, 44 bytes each, rounded up to a multiple of 64; what it held before is gone.
     #[must_use]
     pub fn capacity(mut self, keys: usize) -> Self {
         (self.keys, self.networks) = tables(keys);
@@ -107,25 +111,47 @@ impl Memory {
         self.len() == 0
     }
 
-    /// How many bytes its keys take now: at most 45 for each of its capacity, networks and names with them.
+    /// How many bytes its keys take now: at most 44 for each of its capacity, networks and names with them.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.keys.bytes() + self.networks.bytes()
     }
 
     fn count(&self, key: Key<'_>, points: i64, rule: &Rule) -> Count {
-        let (now, name) = (self.now(), self.name(key));
-        let mut set = self.keys.set(name);
-        let place = set.position(name);
-        let own = set.standing(place, now);
-        if own.is_none()
-            && let Some(shared) = self.shared(key, now)
-        {
+        let id = self.id(key);
+        let mut set = self.keys.set(id);
+        let (now, place) = (self.now(), set.position(id));
+        let Some((place, own)) = place.and_then(|place| Some((place, set.standing(place, now)?))) else {
+            return self.first(key, points, rule, now, &mut set, place);
+        };
+        let was = own.count(now);
+        let count = rule.add(Some(was), points);
+        let slot = if was.left == count.left {
+            own.with(count.points, rule.is_over(count.points))
+        } else {
+            Slot::new(id, count, now, rule.is_over(count.points))
+        };
+        set.replace(key, place, own, slot, now);
+        count
+    }
+
+    /// Of a key that does not stand there.
+    #[inline(never)]
+    fn first(
+        &self,
+        key: Key<'_>,
+        points: i64,
+        rule: &Rule,
+        now: u64,
+        set: &mut Held<'_>,
+        place: Option<usize>,
+    ) -> Count {
+        if let Some(shared) = self.shared(key, now) {
             return self.share(shared, points, rule, now);
         }
-        let count = rule.add(own.map(|slot| slot.count(now)), points);
-        let slot = Slot::new(name.id, count, now, rule.is_over(count.points));
-        match (set.put(key, name, place, slot, now), network(key)) {
+        let count = rule.add(None, points);
+        let slot = Slot::new(self.id(key), count, now, rule.is_over(count.points));
+        match (set.put(key, place, slot, now), network(key)) {
             (Ok(()), _) => count,
             (Err(_), Some(network)) => self.share(network, points, rule, now),
             (Err(full), None) => full.answer(),
@@ -136,57 +162,58 @@ impl Memory {
     /// became free meanwhile: else each of them began anew.
     fn shared<'k>(&self, key: Key<'k>, now: u64) -> Option<Key<'k>> {
         let network = network(key)?;
-        let name = self.name(network);
-        self.networks.any(name)?.find(name, now).map(|_| network)
+        let id = self.id(network);
+        self.networks.any(id)?.find(id, now).map(|_| network)
     }
 
     /// Counts for all newcomers of a network. What each of them consumed stays as long as it would by itself, so that
     /// the end moves with each hit that is admitted; and nobody's reward gives the others more than there is.
     fn share(&self, network: Key<'_>, points: i64, rule: &Rule, now: u64) -> Count {
-        let name = self.name(network);
-        let mut set = self.networks.set(name);
-        let place = set.position(name);
-        let mut count = rule.add(set.standing(place, now).map(|slot| slot.count(now)), points);
+        let id = self.id(network);
+        let mut set = self.networks.set(id);
+        let place = set.position(id);
+        let mut count =
+            rule.add(place.and_then(|place| set.standing(place, now)).map(|slot| slot.count(now)), points);
         let refused = rule.is_over(count.points);
         count.points = count.points.max(0);
         if !refused {
             count.left = rule.window().and_then(|window| Some(count.left?.max(window)));
         }
-        match set.put(network, name, place, Slot::new(name.id, count, now, refused), now) {
+        match set.put(network, place, Slot::new(id, count, now, refused), now) {
             Ok(()) => count,
             Err(full) => full.answer(),
         }
     }
 
     fn found(&self, key: Key<'_>) -> Option<Count> {
-        let (now, name) = (self.now(), self.name(key));
-        let set = self.keys.any(name)?;
-        if let Some(slot) = set.find(name, now) {
+        let (now, id) = (self.now(), self.id(key));
+        let set = self.keys.any(id)?;
+        if let Some(slot) = set.find(id, now) {
             return Some(slot.count(now));
         }
         let Some(network) = network(key) else { return Some(set.closed(now)?.answer()) };
-        let name = self.name(network);
-        let shared = self.networks.any(name)?;
-        match shared.find(name, now) {
+        let id = self.id(network);
+        let shared = self.networks.any(id)?;
+        match shared.find(id, now) {
             Some(slot) => Some(slot.count(now)),
             None => set.closed(now).and(shared.closed(now)).map(|full| full.answer()),
         }
     }
 
     fn put(&self, key: Key<'_>, count: Count, blocked: bool) -> Result<(), StoreError> {
-        let (now, name) = (self.now(), self.name(key));
-        let mut set = self.keys.set(name);
-        let (place, slot) = (set.position(name), Slot::new(name.id, count, now, blocked));
-        set.put(key, name, place, slot, now).map_err(|full| StoreError::Refused(Box::new(full)))?;
+        let (now, id) = (self.now(), self.id(key));
+        let mut set = self.keys.set(id);
+        let (place, slot) = (set.position(id), Slot::new(id, count, now, blocked));
+        set.put(key, place, slot, now).map_err(|full| StoreError::Refused(Box::new(full)))?;
         // Nobody knows yet whether that is over a line.
-        set.name(name.id, key, now);
+        set.name(id, key, now);
         Ok(())
     }
 
     /// Its own count, and that of the network of this name.
     fn drop(&self, key: Key<'_>) -> bool {
-        let (now, name) = (self.now(), self.name(key));
-        let table = |table: &Table| table.any(name).is_some_and(|mut set| set.forget(name, now));
+        let (now, id) = (self.now(), self.id(key));
+        let table = |table: &Table| table.any(id).is_some_and(|mut set| set.forget(id, now));
         table(&self.keys) | table(&self.networks)
     }
 
@@ -194,32 +221,31 @@ impl Memory {
         let now = self.now();
         let mut listed = Vec::new();
         for set in self.keys.sets().chain(self.networks.sets()) {
-            let over = set.named(now).filter(|(_, slot)| slot.points > line.into());
-            let names = over.filter_map(|(key, slot)| {
+            let names = set.names();
+            let over = names.iter().filter_map(|(id, key)| {
+                let slot = set.slots(now).find(|slot| slot.id == id && slot.points > line.into())?;
                 let name =
                     if prefix.is_empty() { key } else { key.strip_prefix(prefix)?.strip_prefix(':')? };
                 Some((name.to_owned(), slot.count(now)))
             });
-            listed.extend(names.take(MOST_LISTED - listed.len()));
+            listed.extend(over.take(MOST_LISTED - listed.len()));
         }
         listed
     }
 
     fn now(&self) -> u64 {
-        nanoseconds(self.clock.now())
+        nanoseconds(self.clock.lately())
     }
 
     /// Prefix, colon and name in one go, without a text that holds all three.
-    fn name(&self, key: Key<'_>) -> Name {
+    fn id(&self, key: Key<'_>) -> u64 {
         let mut hash = self.hasher;
         if !key.prefix.is_empty() {
             hash.write(key.prefix.as_bytes());
-            hash.write(b":");
+            hash.write_u8(b':');
         }
         hash.write(key.name.as_bytes());
-        let Hash128 { h1, h2 } = hash.finish128();
-        let [tag, ..] = h2.to_le_bytes();
-        Name { id: h1, tag }
+        hash.finish()
     }
 }
 
@@ -281,5 +307,7 @@ fn network(key: Key<'_>) -> Option<Key<'_>> {
 
 const CAPACITY: usize = 1 << 17;
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// the points in decimal, the time the key's own. Node and Rust count together.
 ///
 /// It connects at the first use and again whenever the connection broke, so a site starts without its counters. All
-/// requests share one connection, and each call is one round trip. What found the connection broken is asked once more
+/// requests share two connections, and each call is one round trip; hits that come at once go in one write. What found the connection broken is asked once more
 /// on a new one, but for points that are given back: a hit may be counted twice then, and never a reward.
 ///
 /// Redis counts in seconds: a window, a block and the time of [`set`](Counters::set) are rounded up. A value that is
@@ -116,18 +116,12 @@ impl Redis {
 
 impl Counters for Redis {
     fn add<'a>(&'a self, key: Key<'a>, points: i64, rule: &'a Rule) -> Answer<'a, Count> {
-        let ask = |verb, script: &str| {
-            let mut command = cmd(verb);
-            command.arg(script).arg(1).arg(key.to_string()).arg(points);
-            for time in [rule.window(), rule.block()] {
-                command.arg(time.map_or(0, seconds));
-            }
-            command.arg(rule.points());
-            command
-        };
+        let whole = |time: Option<Duration>| i64::try_from(time.map_or(0, seconds)).unwrap_or(i64::MAX);
         Answer::later(self.hit(Script {
-            by_hash: ask("EVALSHA", &HASH),
-            by_text: ask("EVAL", HIT),
+            hash: &HASH,
+            text: HIT,
+            key: key.to_string(),
+            arguments: [points, whole(rule.window()), whole(rule.block()), rule.points().into()],
             repeatable: points >= 0,
         }))
     }

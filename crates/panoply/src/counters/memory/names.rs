@@ -24,6 +24,11 @@ impl Names {
         self.0.retain(|(known, _)| *known != id);
     }
 
+    /// Empty if it has none.
+    pub(super) fn of(&self, id: u64) -> &str {
+        self.iter().find(|(known, _)| *known == id).map_or("", |(_, name)| name)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
         self.0.iter().map(|(id, text)| (*id, text.as_ref()))
     }

@@ -1,4 +1,3 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::counters::Count;
@@ -11,30 +10,6 @@ pub(super) struct Slot {
     pub(super) points: i64,
     /// Its end, and in the highest bit whether its last hit, which knew the line, was refused.
     until: u64,
-}
-
-/// Where a slot is: see [`Set`](super::set::Set).
-#[derive(Default)]
-pub(super) struct Place {
-    id: AtomicU64,
-    points: AtomicI64,
-    until: AtomicU64,
-}
-
-impl Place {
-    pub(super) fn id(&self) -> u64 {
-        self.id.load(Relaxed)
-    }
-
-    pub(super) fn load(&self) -> Slot {
-        Slot { id: self.id(), points: self.points.load(Relaxed), until: self.until.load(Relaxed) }
-    }
-
-    pub(super) fn store(&self, slot: Slot) {
-        self.id.store(slot.id, Relaxed);
-        self.points.store(slot.points, Relaxed);
-        self.until.store(slot.until, Relaxed);
-    }
 }
 
 impl Slot {
@@ -51,6 +26,17 @@ impl Slot {
     /// With an end and a highest bit that come from elsewhere.
     pub(super) const fn at(id: u64, points: i64, until: u64) -> Self {
         Self { id, points, until }
+    }
+
+    /// The same key with so many points and the same end.
+    pub(super) const fn with(self, points: i64, refused: bool) -> Self {
+        let until = self.until();
+        Self { points, until: if refused { until | REFUSED } else { until }, ..self }
+    }
+
+    /// The end, and in the highest bit whether it is refused.
+    pub(super) const fn end(&self) -> u64 {
+        self.until
     }
 
     /// Its end by another clock, on which it is `there` when it is `here` on its own.

@@ -5,7 +5,7 @@
 //! version           u16, as all numbers with the lowest byte first
 //! hash key          2 × u64
 //! time of day       u64, nanoseconds since 1970
-//! each count        kind u8: 1 a key's, 2 a network's; id u64, tag u8, points i64,
+//! each count        kind u8: 1 a key's, 2 a network's; id u64, points i64,
 //!                   until u64: time of day, in the highest bit whether it is refused; name: length u16, bytes
 //! the end           kind 0, length of all before it u64, SHA-256 of all before that
 //! ```
@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use siphasher::sip128::SipHasher13;
+use siphasher::sip::SipHasher13;
 
 use super::Memory;
-use super::set::Name;
 use super::slot::{Slot, nanoseconds};
 use super::table::Table;
 use crate::SettingError;
@@ -101,15 +100,17 @@ impl Memory {
         for (kind, table) in [(KEY, &self.keys), (NETWORK, &self.networks)] {
             for set in table.sets() {
                 entries.clear();
-                for (slot, tag, name) in set.entries(moment.now) {
+                let names = set.names();
+                for slot in set.slots(moment.now) {
+                    let name = names.of(slot.id);
                     entries.push(kind);
                     entries.extend(slot.id.to_le_bytes());
-                    entries.push(tag);
                     entries.extend(slot.points.to_le_bytes());
                     entries.extend(slot.moved(moment.now, moment.day).to_le_bytes());
                     entries.extend(u16::try_from(name.len()).unwrap_or(0).to_le_bytes());
                     entries.extend(name.as_bytes());
                 }
+                drop(names);
                 drop(set); // before the disk is waited for
                 file.write_all(&entries)?;
             }
@@ -218,7 +219,7 @@ impl<F: Read> Digested<F> {
     }
 
     fn count(&mut self, table: &Table, saved: u64, moment: &Moment) -> io::Result<()> {
-        let (id, [tag]) = (u64::from_le_bytes(self.array()?), self.array()?);
+        let id = u64::from_le_bytes(self.array()?);
         let (points, until) = (i64::from_le_bytes(self.array()?), u64::from_le_bytes(self.array()?));
         let mut name = vec![0; u16::from_le_bytes(self.array()?).into()];
         self.bytes(&mut name)?;
@@ -226,7 +227,7 @@ impl<F: Read> Digested<F> {
         // Where the time of day was set back meanwhile, nobody is kept out for longer than was left.
         let slot = Slot::at(id, points, until).since(saved.max(moment.day), moment.now);
         if slot.stands(moment.now) {
-            table.set(Name { id, tag }).restore(Name { id, tag }, slot, &name, moment.now);
+            table.set(id).restore(slot, &name, moment.now);
         }
         Ok(())
     }
@@ -252,7 +253,7 @@ fn damaged(what: &str) -> io::Error {
 const BROKEN: &str = "it was changed since it was written";
 
 const MAGIC: &[u8; 14] = b"panoply counts";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const END: u8 = 0;
 const KEY: u8 = 1;

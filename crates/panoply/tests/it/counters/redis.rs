@@ -23,6 +23,54 @@ async fn redis_keeps_every_promise_alone_and_as_a_cluster() {
     assert_eq!(cluster.sizes(), [0, 0, 0]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn valkey_keeps_every_promise() {
+    let server = RedisServer::start_valkey();
+    conformance(Arc::new(connect(&server)), sleep).await;
+    assert_eq!(server.answers("DBSIZE"), "0");
+}
+
+#[tokio::test]
+async fn hits_that_come_at_once_go_together_and_each_has_its_own_answer() {
+    let server = RedisServer::start();
+    let counters = Arc::new(connect(&server));
+    let limiter = Arc::new(Limiter::new("login", 100, MINUTE));
+    limiter.get(&*counters, "nobody").await.unwrap();
+    server.answers("CONFIG RESETSTAT");
+    let askers: Vec<_> = (0..200)
+        .map(|n| {
+            let (counters, limiter) = (Arc::clone(&counters), Arc::clone(&limiter));
+            tokio::spawn(async move {
+                let own = limiter.consume(&*counters, &format!("own {n}"), n + 1).await.unwrap();
+                assert_eq!((own.standing().consumed(), own.is_refused()), (i64::from(n) + 1, n >= 100), "{n}");
+                limiter.consume(&*counters, "all", 1).await.unwrap()
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for asker in askers {
+        all.push(asker.await.unwrap().standing().consumed());
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=200).collect::<Vec<_>>(), "none is lost, and none is counted twice");
+    let stats = server.answers("INFO stats");
+    let reads = stats.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+    let reads: u32 = reads.unwrap().trim().parse().unwrap();
+    assert!(reads < 100, "the server read {reads} times for 400 questions");
+}
+
+#[tokio::test]
+async fn a_key_that_is_no_number_fails_alone_among_those_that_go_with_it() {
+    let server = RedisServer::start();
+    let (counters, limiter) = (connect(&server), Limiter::new("login", 10, MINUTE));
+    limiter.penalty(&counters, "ann", 1).await.unwrap();
+    server.answers("SET login:odd text");
+    let hit = |name| limiter.consume(&counters, name, 1);
+    let (ann, odd, bob) = tokio::join!(hit("ann"), hit("odd"), hit("bob"));
+    assert_eq!((ann.unwrap().standing().consumed(), bob.unwrap().standing().consumed()), (2, 1));
+    assert!(matches!(odd, Err(StoreError::Refused(_))), "{odd:?}");
+}
+
 #[tokio::test]
 async fn a_hit_is_one_round_trip_and_survives_a_server_that_forgot_the_script() {
     let server = RedisServer::start();

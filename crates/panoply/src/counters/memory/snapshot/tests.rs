@@ -149,10 +149,10 @@ async fn a_file_that_is_not_whole_is_refused_wherever_it_is_broken_and_nothing_o
     fs::write(&path, [whole.as_slice(), b"x"].concat()).unwrap();
     assert!(restored().is_err(), "something stands behind it");
     let mut next = whole.clone();
-    next[MAGIC.len()] = 2;
+    next[MAGIC.len()] = 3;
     for (bytes, message) in [
         (b"[shield]\ncsrf = \"on\"\n".to_vec(), "it is another kind of file"),
-        (next, "it is of version 2, and this program writes 1"),
+        (next, "it is of version 3, and this program writes 2"),
         (whole[..60].to_vec(), "it is cut off"),
     ] {
         fs::write(&path, bytes).unwrap();
