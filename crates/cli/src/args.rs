@@ -322,10 +322,14 @@ pub(crate) struct Front {
     /// A name to serve (repeatable); without one, any name is served
     #[arg(long = "host", value_name = "NAME")]
     pub(crate) hosts: Vec<String>,
-    /// Where to serve [default: [::]:8443]
+    /// Order certificates for the hosts and renew them, from Let's Encrypt unless the file names another authority;
+    /// a mail address for its warnings
+    #[arg(long, value_name = "CONTACT", conflicts_with = "cert")]
+    pub(crate) acme: Option<String>,
+    /// Where to serve [default: [::]:8443, and with --acme [::]:443]
     #[arg(long, value_name = "ADDR")]
     pub(crate) https: Option<String>,
-    /// Where to redirect to https from [default: nowhere]
+    /// Where to redirect to https from [default: nowhere, and with --acme [::]:80]
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<String>,
     /// The certificate chain, PEM [default: one for localhost, made on first use]
@@ -462,4 +466,5 @@ const RUN_EXAMPLE: &str = "Example:\n  panoply run -- npm start\n  panoply run -
 const EXPLAIN_EXAMPLE: &str =
     "Example:\n  panoply explain 0123456789abcdef0123456789abcdef\n  panoply explain csrf";
 const BANS_EXAMPLE: &str = "Example:\n  panoply bans list\n  panoply bans lift 192.0.2.1";
-const SERVE_EXAMPLE: &str = "Example:\n  panoply serve --to http://127.0.0.1:3000";
+const SERVE_EXAMPLE: &str = "Example:\n  panoply serve --to http://127.0.0.1:3000\n  panoply serve --to \
+                             http://127.0.0.1:3000 --host shop.example --acme ops@shop.example";

@@ -33,8 +33,9 @@ pub(crate) fn audit(command: Audit) -> Result<ExitCode, Trouble> {
     if let Some(file) = &command.baseline {
         report = report.since(&baseline(file)?);
     }
+    let mut told = None;
     if command.watch {
-        report = watch::since_last(report, level, &project.root)?;
+        (report, told) = watch::since_last(report, level, &project.root)?;
     }
     let verdict = report.verdict(level);
     let page = match command.format {
@@ -45,6 +46,9 @@ pub(crate) fn audit(command: Audit) -> Result<ExitCode, Trouble> {
         ReportFormat::Markdown => markdown::print(&report, level),
     };
     write(&page)?;
+    if let Some(told) = told {
+        told.keep()?;
+    }
     if command.format != ReportFormat::Text {
         tell(&report.doubts);
     }

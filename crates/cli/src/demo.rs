@@ -36,7 +36,7 @@ pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {
     let gateway = Gateway::open(&config(&demo, naked)?)?;
     let shielded = gateway.https().unwrap_or(demo.https);
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(gateway.certificates().iter().cloned());
+    roots.add_parsable_certificates(gateway.certificates());
 
     tokio::spawn(shop(listener));
     let running = gateway.start()?;

@@ -25,6 +25,9 @@ impl Front {
     /// What the file says, and over it what the flags say.
     pub(crate) fn config(&self, app: App) -> Result<Config, Trouble> {
         let mut config = file(self.config.as_deref())?;
+        if let Some(contact) = &self.acme {
+            config.order_certificates(parse("--acme", contact)?);
+        }
         if let Some(https) = &self.https {
             config.https = parse("--https", https)?;
         }

@@ -43,7 +43,9 @@ fn page(gateway: &Gateway, config: &Config, app: &str) -> String {
     if config.sites.iter().all(|site| site.hosts.is_empty()) {
         say("note: any host name is served; name yours with --host".to_owned());
     }
-    if !gateway.trusted_certificate() {
+    if !gateway.trusted_certificate() && config.tls.acme.contact.is_some() {
+        say("note: a certificate that was made here is shown until the authority's has come".to_owned());
+    } else if !gateway.trusted_certificate() {
         say("note: the certificate was made here: browsers warn once; give your own with --cert and --key"
             .to_owned());
     }

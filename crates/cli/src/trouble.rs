@@ -34,7 +34,10 @@ impl Trouble {
 
     #[expect(clippy::print_stderr, reason = "this is where errors reach the terminal")]
     pub(crate) fn print(&self) {
-        eprintln!("{}", self.0);
+        // Names and texts of others are in it: none may move the terminal's cursor.
+        for line in self.0.lines() {
+            eprintln!("{}", shown(line));
+        }
     }
 
     /// The same, and before it what was tried.

@@ -19,6 +19,7 @@
 //! # Ok::<(), panoply_gateway::config::ConfigError>(())
 //! ```
 
+mod acme;
 mod check;
 mod error;
 mod explain;
@@ -33,6 +34,7 @@ mod secret;
 mod store;
 mod table;
 mod text;
+mod tls;
 mod upstream;
 
 use std::path::PathBuf;
@@ -41,6 +43,7 @@ use panoply::{Policies, TrustedProxies};
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
+pub use acme::{Acme, Contact, Directory, Dns, ExternalAccount};
 pub use error::ConfigError;
 pub use host_name::HostName;
 pub use keys::KeySource;
@@ -49,6 +52,7 @@ pub use log_file::LogFile;
 pub use rule_path::RulePath;
 pub use secret::Secret;
 pub use store::Store;
+pub use tls::{ClientCertificate, Profile, SiteTls, Tls};
 pub use upstream::Upstream;
 
 pub(crate) use host_name::LONGEST as LONGEST_HOST;
@@ -67,7 +71,7 @@ pub struct Config {
     pub http: Option<Listen>,
     /// The proxies in front whose word on a visitor's address is taken; none unless told.
     pub trusted_proxies: TrustedProxies,
-    /// The certificate.
+    /// How TLS is spoken, and the certificate.
     #[serde(deserialize_with = "table::one")]
     pub tls: Tls,
     /// The folder that keeps keys and the self-made certificate; `None`: what the system offers.
@@ -110,29 +114,40 @@ impl Config {
         let deserializer = Deserializer::from(tree.clone());
         let config = serde_path_to_error::deserialize(deserializer)
             .map_err(|error| explain::setting(text, tree.get_ref(), &error))?;
+        let mut config: Self = config;
+        config.take_the_ports_of_browsers(|key| tree.get_ref().contains_key(key));
         check(&config).map_err(|fault| fault.placed(text, tree.get_ref()))?;
         Ok(config)
+    }
+
+    /// Orders certificates, for which the authority has `contact`; where no ports were chosen, they are those of
+    /// browsers from now on, since the authority comes there to look.
+    pub fn order_certificates(&mut self, contact: Contact) {
+        let https = self.https != Listen::default();
+        self.tls.acme.contact = Some(contact);
+        self.take_the_ports_of_browsers(|key| key == "https" && https);
+    }
+
+    fn take_the_ports_of_browsers(&mut self, is_chosen: impl Fn(&str) -> bool) {
+        if self.tls.acme.contact.is_none() {
+            return;
+        }
+        if !is_chosen("https") {
+            self.https = Listen::on_all(443);
+        }
+        if !is_chosen("http") && self.http.is_none() {
+            self.http = Some(Listen::on_all(80));
+        }
     }
 
     /// The environment variables with secrets of the gateway's, which are not for the app.
     pub fn secret_variables(&self) -> impl Iterator<Item = &str> {
         let keys = self.keys.as_ref().and_then(KeySource::variable);
-        let secrets = [&self.store.url, &self.admin_token];
+        let bound = self.tls.acme.external_account.as_ref().map(|account| &account.key);
+        let signed = self.tls.acme.dns.as_ref().and_then(|dns| dns.key.as_ref()).map(|key| &key.secret);
+        let secrets = [self.store.url.as_ref(), self.admin_token.as_ref(), bound, signed];
         keys.into_iter().chain(secrets.into_iter().flatten().filter_map(Secret::variable))
     }
-}
-
-/// `[tls]`: the certificate that visitors are shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Tls {
-    /// The certificate chain in PEM, the site's own first; `None`: one for localhost, made on first use.
-    #[serde(deserialize_with = "file_path::some")]
-    pub cert: Option<PathBuf>,
-    /// The private key in PEM. There is one exactly where there is a `cert`.
-    #[serde(deserialize_with = "file_path::some")]
-    pub key: Option<PathBuf>,
 }
 
 /// `[[site]]`: an app and the names under which it is served.
@@ -145,6 +160,9 @@ pub struct Site {
     /// Where the app is; several are asked in turn. Empty: where the command line says.
     #[serde(deserialize_with = "upstream::one_or_several")]
     pub upstream: Vec<Upstream>,
+    /// The site's own certificate, and which visitors it asks for theirs.
+    #[serde(deserialize_with = "table::one")]
+    pub tls: SiteTls,
     /// What this site's shield differs in from the global one. A practice that is named replaces it whole.
     #[serde(deserialize_with = "table::one")]
     pub shield: Policies,

@@ -6,20 +6,19 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, UPGRADE};
+use http::header::{CONTENT_TYPE, HOST, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use panoply::{Body, Rejection, Scheme};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::{AccessLog, Logged};
+use crate::acme::Answers;
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
@@ -27,31 +26,16 @@ use crate::proxy::{self, Answer};
 use crate::redirect;
 use crate::route::{Ambiguous, Routes};
 use crate::singleton;
-use crate::tls;
+use crate::tls::{Accepted, Called, Tls};
 use crate::worker::Open;
 
 /// What is done with the connections of a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
     /// TLS, and behind it the app.
-    Https { tls: TlsSettings, routes: Arc<Routes>, log: Option<Arc<AccessLog>> },
+    Https { tls: Arc<Tls>, routes: Arc<Routes>, log: Option<Arc<AccessLog>> },
     /// In the clear, and only to send visitors to the other door.
-    Redirect { routes: Arc<Routes>, https_port: u16, log: Option<Arc<AccessLog>> },
-}
-
-/// How TLS is spoken at a door.
-#[derive(Clone)]
-pub(crate) struct TlsSettings {
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) trusted_certificate: bool,
-}
-
-impl std::fmt::Debug for TlsSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsSettings")
-            .field("trusted_certificate", &self.trusted_certificate)
-            .finish_non_exhaustive()
-    }
+    Redirect { routes: Arc<Routes>, https_port: u16, answers: Option<Answers>, log: Option<Arc<AccessLog>> },
 }
 
 /// Serves one connection until it ends, or until `closing` says that it should.
@@ -66,30 +50,33 @@ pub(crate) async fn serve(
     let _ = stream.set_nodelay(true);
     match door {
         Door::Https { tls, routes, log } => {
-            let accept = TlsAcceptor::from(tls.config).accept(stream);
-            let stream = match tokio::time::timeout(HANDSHAKE, accept).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
-            };
-            let http_2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
-            let connection = panoply::Connection {
-                trusted_certificate: tls.trusted_certificate,
-                ..panoply::Connection::tls(address)
-            };
-            let peer = Peer::new(address, Scheme::Https);
-            let door = Arc::new(Inside { connection, peer, routes, log, to: To::App, open });
+            let accepted =
+                match tokio::time::timeout(HANDSHAKE, tls.accept(stream, address.ip(), &routes)).await {
+                    Ok(Ok(accepted)) => accepted,
+                    Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
+                    Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
+                };
+            let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
+            let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };
+            let peer = Peer::new(address, Scheme::Https).verified(verified);
+            let door = Arc::new(Inside { connection, peer, routes, log, to: To::App { tls, called }, open });
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
                 serve_http_1(stream, door, closing).await;
             }
         }
-        Door::Redirect { routes, https_port, log } => {
+        Door::Redirect { routes, https_port, answers, log } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
-            let door =
-                Arc::new(Inside { connection, peer, routes, log, to: To::Https { port: https_port }, open });
+            let door = Arc::new(Inside {
+                connection,
+                peer,
+                routes,
+                log,
+                to: To::Https { port: https_port, answers },
+                open,
+            });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -108,15 +95,22 @@ struct Inside {
 
 #[derive(Debug)]
 enum To {
-    App,
-    Https { port: u16 },
+    App { tls: Arc<Tls>, called: Called },
+    Https { port: u16, answers: Option<Answers> },
 }
 
 impl Inside {
-    /// It never fails: there is always an answer, and every answer went through a shield.
+    /// It never fails: there is always an answer, and every answer went through a shield, but for the one to an
+    /// authority, which asks from anywhere and as often as it likes.
     async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Body<Answer>>> {
+        if let To::Https { answers: Some(answers), .. } = &self.to
+            && let Some(proof) = proof(answers, &request).await
+        {
+            return proof.map(|body| Logged::new(body, None));
+        }
         let found = self.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
+        let misdirected = self.is_misdirected(route.site, host(&request));
         let mut entry = self.log.as_ref().map(|log| log.begin(&request, &self.connection));
         let asked = entry.as_ref();
         let (answer, passage) = route
@@ -133,10 +127,14 @@ impl Inside {
                     ));
                 }
                 match (found, &self.to) {
-                    (Ok(route), To::App) => {
+                    _ if misdirected => Err(Rejection::new(
+                        StatusCode::MISDIRECTED_REQUEST,
+                        "the handshake was for another site than the request",
+                    )),
+                    (Ok(route), To::App { .. }) => {
                         proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
                     }
-                    (Ok(_), To::Https { port }) => redirect::to_https(&request, *port),
+                    (Ok(_), To::Https { port, .. }) => redirect::to_https(&request, *port),
                     (Err(Ambiguous(_)), _) => {
                         Err(Rejection::new(StatusCode::BAD_REQUEST, "the path can be read in two ways"))
                     }
@@ -148,6 +146,28 @@ impl Inside {
         }
         answer.map(|body| Logged::new(body, entry))
     }
+
+    /// Whether a request is for another site than the handshake was, on whose terms it came: RFC 9110 §15.5.20, and
+    /// RFC 9113 §9.1.1 for browsers that use one connection for all names of a certificate. Who named no site in the
+    /// handshake may ask for any but those where certificates are asked for, or were.
+    fn is_misdirected(&self, site: usize, host: &str) -> bool {
+        let To::App { tls, called } = &self.to else { return false };
+        let named = || matches!(called, Called::ByName(_)) && self.routes.place(host).is_some();
+        site != called.site() && (tls.asks(site) || tls.asks(called.site()) || named())
+    }
+}
+
+/// What an authority is to find, where it comes to look (RFC 8555 §8.3); any other request takes its usual way.
+async fn proof<B>(answers: &Answers, request: &Request<B>) -> Option<Response<Body<Answer>>> {
+    let token = request.uri().path().strip_prefix("/.well-known/acme-challenge/")?;
+    if request.method() != Method::GET {
+        return None;
+    }
+    let text = answers.http(host(request), token).await?;
+    let mut answer = Response::new(Body::app(Answer::Text { text: Some(text.into()) }));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Some(answer)
 }
 
 /// The host that is asked for, without port.
@@ -187,7 +207,7 @@ async fn serve_http_1(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new()) // without it the next line does nothing
-        .header_read_timeout(HEAD)
+        .header_read_timeout(HEAD) // without it nobody asks for what waited behind an upgrade
         .max_header_size(MAX_HEAD);
     if let Some(most) = max_headers {
         builder.max_headers(most);

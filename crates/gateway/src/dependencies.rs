@@ -63,16 +63,22 @@ impl Standing {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         let holes = found.join(", ");
-        match (self.doubts, found.is_empty()) {
-            (0, true) => {
-                tracing::info!(practice = "dependencies", "the app's dependencies have no known holes")
-            }
-            (0, false) => {
-                tracing::warn!(practice = "dependencies", %holes, "the app's dependencies have known holes: panoply audit");
-            }
-            (doubts, _) => {
-                tracing::warn!(practice = "dependencies", doubts, %holes, "could not tell how the app's dependencies stand: panoply audit");
-            }
+        if self.doubts > 0 {
+            let doubts = self.doubts;
+            tracing::warn!(
+                practice = "dependencies",
+                doubts,
+                %holes,
+                "could not tell how the app's dependencies stand: panoply audit"
+            );
+        } else if found.is_empty() {
+            tracing::info!(practice = "dependencies", "the app's dependencies have no known holes");
+        } else {
+            tracing::warn!(
+                practice = "dependencies",
+                %holes,
+                "the app's dependencies have known holes: panoply audit"
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::CertificateFault;
 
 /// What the world refused the gateway. Each says what was found; [`hint`](Self::hint) says the mend.
 #[derive(Debug, thiserror::Error)]
@@ -24,32 +26,17 @@ pub enum GatewayError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file holds no certificate, or no key.
-    #[error("`{path}` holds no {what} in PEM form")]
-    Pem {
-        /// `certificate` or `private key`.
-        what: &'static str,
+    /// A file of a certificate or of its key cannot be used.
+    #[error("`{path}` {fault}")]
+    Certificate {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        fault: CertificateFault,
     },
-    /// Certificate and key do not work together.
-    #[error("the certificate `{certificate}` and the key `{key}` cannot be used together")]
-    Pair {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// What rustls said.
-        source: rustls::Error,
-    },
-    /// A private key that others can read.
-    #[error("the private key `{path}` can be read by others (mode {mode:o})")]
-    Readable {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+    /// TLS cannot be spoken on these terms.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
     /// No certificate could be made.
     #[error("cannot make a certificate for {names}")]
     SelfMade {
@@ -72,6 +59,10 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
+    pub(crate) fn certificate(path: &Path, fault: CertificateFault) -> Self {
+        Self::Certificate { path: path.to_owned(), fault }
+    }
+
     /// How to mend it, in one line.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -92,14 +83,8 @@ impl GatewayError {
             Self::File { verb, .. } => {
                 format!("check that the path is right and that this user may {verb} it")
             }
-            Self::Pem { what: "certificate", .. } => {
-                "give the chain that the authority sent, beginning `-----BEGIN CERTIFICATE-----`".to_owned()
-            }
-            Self::Pem { .. } => "give an unencrypted key, beginning `-----BEGIN PRIVATE KEY-----`".to_owned(),
-            Self::Pair { .. } => {
-                "give the key that the certificate was made with, leaf certificate first".to_owned()
-            }
-            Self::Readable { path, .. } => format!("run `chmod 600 {}`", path.display()),
+            Self::Certificate { path, fault } => fault.hint(&path.display().to_string()),
+            Self::Tls(_) => "check the settings under `[tls]`".to_owned(),
             Self::SelfMade { .. } => "check the names given with `--host`".to_owned(),
             Self::Setting { hint, .. } => hint.clone(),
             Self::Thread(_) => "check the limits on threads and open files".to_owned(),

@@ -6,6 +6,7 @@
 //! honest clients a reason to send it. Whoever spends more is cut off.
 
 mod budget;
+mod heads;
 mod stream;
 
 use tokio::time::Instant;
@@ -13,14 +14,13 @@ use tokio::time::Instant;
 pub(crate) use stream::Counted;
 
 use budget::Budget;
+use heads::{Head, Heads};
 
 /// Counts the frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Floods {
-    /// Of the preface, or of the frame that is under way.
-    left: usize,
-    head: [u8; HEAD],
-    have: usize,
+    came: Heads,
+    went: Heads,
     resets: Budget,
     updates: Budget,
     others: Budget,
@@ -34,9 +34,8 @@ pub(crate) struct Flood(&'static str);
 impl Floods {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            left: PREFACE,
-            head: [0; HEAD],
-            have: 0,
+            came: Heads::after(PREFACE),
+            went: Heads::after(0),
             resets: Budget::new(RESETS, now),
             updates: Budget::new(UPDATES, now),
             others: Budget::new(OTHERS, now),
@@ -45,42 +44,34 @@ impl Floods {
 
     /// Counts the frames in `bytes`, which came at `now`.
     pub(crate) fn see(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
-        while !bytes.is_empty() {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes = bytes.get(skipped..).unwrap_or_default();
-            let wanted = (HEAD - self.have).min(bytes.len());
-            let (part, rest) = bytes.split_at(wanted);
-            if let Some(place) = self.head.get_mut(self.have..self.have + wanted) {
-                place.copy_from_slice(part);
-            }
-            self.have += wanted;
-            bytes = rest;
-            if self.have == HEAD {
-                self.have = 0;
-                self.frame(now)?;
-            }
+        while let Some(head) = self.came.next(&mut bytes) {
+            self.judge(head, now)?;
         }
         Ok(())
     }
 
-    /// We wrote so many bytes, for which a client gives back room in its windows.
-    pub(crate) fn wrote(&mut self, bytes: usize) {
-        self.updates.earn(bytes as u64, BYTES_AN_UPDATE);
+    /// We wrote this. For each frame of data a client may give back room, on its stream and on the connection, and may
+    /// ask how long the way is.
+    pub(crate) fn wrote(&mut self, mut bytes: &[u8]) {
+        while let Some(head) = self.went.next(&mut bytes) {
+            if head.kind == DATA {
+                self.updates.earn(UPDATES_A_FRAME);
+                self.others.earn(OTHERS_A_FRAME);
+            }
+        }
     }
 
-    fn frame(&mut self, now: Instant) -> Result<(), Flood> {
-        let [a, b, c, kind, flags, ..] = self.head;
-        self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let empty = self.left == 0 && flags & END_STREAM == 0;
+    fn judge(&mut self, head: Head, now: Instant) -> Result<(), Flood> {
+        let Head { length, kind, flags } = head;
+        let empty = length == 0 && flags & END_STREAM == 0;
         match kind {
             DATA | HEADERS if !empty => {
                 if kind == HEADERS {
-                    self.others.earn(OTHERS_A_REQUEST, 1);
+                    self.others.earn(OTHERS_A_REQUEST);
                 }
                 Ok(())
             }
-            CONTINUATION if self.left > 0 => Ok(()), // hyper counts them
+            CONTINUATION if length > 0 => Ok(()), // hyper counts them
             RST_STREAM => self.resets.spend(now).ok_or(Flood("resets")),
             WINDOW_UPDATE => self.updates.spend(now).ok_or(Flood("window updates")),
             DATA | HEADERS | CONTINUATION => self.others.spend(now).ok_or(Flood("empty frames")),
@@ -89,7 +80,6 @@ impl Floods {
     }
 }
 
-const HEAD: usize = 9;
 /// `PRI * HTTP/2.0` and what follows (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 const END_STREAM: u8 = 1;
@@ -102,14 +92,14 @@ const CONTINUATION: u8 = 9;
 
 /// Who leaves a page resets a hundred streams at once, who drags a map some dozen a second.
 const RESETS: budget::Size = budget::Size { most: 1000, a_second: 100 };
-/// Some clients give back room for each frame of data, on the stream and on the connection: two for 16 KiB, or for
-/// less where we wrote less. Without anything written there is nothing to give back.
+/// Some clients give back room for each frame of data, however small. Without data there is nothing to give back.
 const UPDATES: budget::Size = budget::Size { most: 2000, a_second: 100 };
-const BYTES_AN_UPDATE: u64 = 512;
-/// Pings of gRPC clients come once a round trip, settings once or twice in all. Chrome sends a PRIORITY_UPDATE or two
-/// with each request.
+const UPDATES_A_FRAME: u64 = 2;
+/// Settings come once or twice in all, PRIORITY_UPDATE once or twice with each of Chrome's requests, and the PING by
+/// which clients of gRPC measure the way no more often than data.
 const OTHERS: budget::Size = budget::Size { most: 1000, a_second: 100 };
 const OTHERS_A_REQUEST: u64 = 4;
+const OTHERS_A_FRAME: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +114,7 @@ mod tests {
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
         let mut frame = (length as u32).to_be_bytes()[1..].to_vec();
         frame.extend([kind, flags, 0, 0, 0, 1]);
-        frame.resize(HEAD + length, 7);
+        frame.resize(9 + length, 7);
         frame
     }
 
@@ -137,7 +127,7 @@ mod tests {
     /// How many of `frame` pass at one moment.
     fn passes(floods: &mut Floods, frame: &[u8], now: Instant) -> usize {
         let passed = (0..100_000).take_while(|_| floods.see(frame, now).is_ok()).count();
-        floods.left = 0; // the rest of the frame that did not
+        floods.came = Heads::after(0); // the rest of the frame that did not
         passed
     }
 
@@ -175,11 +165,16 @@ mod tests {
             floods.see(&frame(0x10, 0, 8), now).expect("a priority for each request");
         }
         for _ in 0..50_000 {
-            floods.wrote(16 * 1024);
+            floods.wrote(&frame(DATA, 0, 40));
+            floods.see(&frame(PING, 0, 8), now).expect("a ping for what was written");
             floods.see(&frame(WINDOW_UPDATE, 0, 4), now).expect("room for what was written");
             floods.see(&frame(WINDOW_UPDATE, 0, 4), now).expect("on the connection as well");
         }
         assert!(passes(&mut floods, &frame(WINDOW_UPDATE, 0, 4), now) <= 2000, "nothing is saved up");
+        for _ in 0..5_000 {
+            floods.wrote(&frame(PING, 1, 8)); // an answer to a ping is no reason for another
+        }
+        assert!(passes(&mut floods, &frame(PING, 0, 8), now) <= 1000, "pings do not feed each other");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use panoply::{Scheme, Visitor};
 
 use crate::supervise::Proof;
+use crate::tls::Verified;
 
 /// What all requests of one connection say of the visitor; made once.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Peer {
     address: SocketAddr,
     x_forwarded_for: HeaderValue,
     forwarded: HeaderValue,
+    verified: Option<Verified>,
 }
 
 impl Peer {
@@ -27,7 +29,13 @@ impl Peer {
             address: SocketAddr::new(ip, address.port()),
             x_forwarded_for: value(format_args!("{ip}")),
             forwarded: value(format_args!("{};proto={}", Node(ip), scheme.as_str())),
+            verified: None,
         }
+    }
+
+    /// With what the visitor's certificate says of him.
+    pub(crate) fn verified(self, verified: Option<Verified>) -> Self {
+        Self { verified, ..self }
     }
 
     /// Replaces every header that says who asks by what we know.
@@ -43,6 +51,10 @@ impl Peer {
         } else {
             headers.insert(X_FORWARDED_FOR, self.x_forwarded_for.clone());
             headers.insert(FORWARDED, self.forwarded.clone());
+        }
+        if let Some(Verified { certificate, subject, .. }) = &self.verified {
+            headers.insert(CLIENT_CERT, certificate.clone());
+            headers.insert(X_CLIENT_CERT_SUBJECT, subject.clone());
         }
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(visitor.scheme.as_str()));
         let host = headers.get(HOST).cloned();
@@ -128,8 +140,16 @@ fn is_claim(name: &str, keep_the_proxys: bool) -> bool {
     if !name.bytes().next().is_some_and(|first| FIRST_LETTERS.contains(&first)) {
         return false;
     }
-    let is_on_the_list = || CLAIMS.contains(&name) || name.starts_with("x-forwarded-");
-    name == Proof::HEADER.as_str() || !keep_the_proxys && is_on_the_list()
+    // Proxies that pass on what they were sent, as most do, know nothing of these: not even a trusted one's are taken.
+    if name == Proof::HEADER.as_str() || is_certificate(name) {
+        return true;
+    }
+    !keep_the_proxys && (CLAIMS.contains(&name) || name.starts_with("x-forwarded-"))
+}
+
+/// Whether a header says whose certificate was verified: RFC 9440's, ours, and what nginx's manuals call it.
+fn is_certificate(name: &str) -> bool {
+    ["client-cert", "x-client-cert", "x-ssl-client"].iter().any(|start| name.starts_with(start))
 }
 
 /// `x-forwarded-*` apart.
@@ -148,6 +168,8 @@ const CLAIMS: [&str; 8] = [
 const FIRST_LETTERS: [u8; 4] = *b"cftx";
 
 const MAX_AT_ONCE: usize = 8;
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -198,8 +220,17 @@ mod tests {
         let spoof = "6.6.6.6";
         let mut names: Vec<String> = CLAIMS.iter().map(|name| (*name).to_owned()).collect();
         names.extend(
-            ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-prefix", "x-panoply-visitor"]
-                .map(Into::into),
+            [
+                "x-forwarded-for",
+                "x-forwarded-proto",
+                "x-forwarded-prefix",
+                "x-panoply-visitor",
+                "client-cert",
+                "client-cert-chain",
+                "x-client-cert-subject",
+                "x-ssl-client-s-dn",
+            ]
+            .map(Into::into),
         );
         let underscored: Vec<_> = names.iter().map(|name| name.replace('-', "_")).collect();
         names.extend(underscored);
@@ -229,6 +260,14 @@ mod tests {
             assert!(is_claim(&claim.replace('-', "_"), true) || !claim.contains('-'), "{claim}");
         }
         assert!(is_claim("role_of", true), "an underscore is enough");
+    }
+
+    #[test]
+    fn not_even_a_trusted_proxy_says_whose_certificate_it_saw() {
+        for name in ["client-cert", "client-cert-chain", "x-client-cert-subject", "x-ssl-client-verify"] {
+            assert!(is_claim(name, true) && is_claim(&name.replace('-', "_"), true), "{name}");
+        }
+        assert!(!is_claim("x-ssl", true) && !is_claim("client", true));
     }
 
     #[test]

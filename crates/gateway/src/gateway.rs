@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use panoply::shared::Shared;
 use panoply::{Clock, Keys, Shield, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
@@ -14,23 +15,24 @@ use tokio::task::JoinSet;
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, View};
 use crate::bans::Keeper;
-use crate::certificate::Certificate;
 use crate::config::{Config, RulePath};
-use crate::connection::{Door, TlsSettings};
+use crate::connection::Door;
 use crate::counting::Counting;
 use crate::dependencies::Dependencies;
+use crate::renewal::Renewal;
 use crate::route::Routes;
 use crate::supervise::Proof;
+use crate::tls::Tls;
 use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, keys, listen, state, tls};
+use crate::{GatewayError, keys, listen, shared, state};
 
 /// A gateway whose files were read and whose sockets are open: nothing can fail half-way any more.
 #[derive(Debug)]
 pub struct Gateway {
     https: std::net::TcpListener,
     http: Option<std::net::TcpListener>,
-    tls: TlsSettings,
-    certificates: Vec<CertificateDer<'static>>,
+    tls: Arc<Tls>,
+    shared: Option<Arc<Shared>>,
     routes: Arc<Routes>,
     admin: Option<Admin>,
     log: Option<Arc<AccessLog>>,
@@ -38,6 +40,7 @@ pub struct Gateway {
     counting: Counting,
     keeper: Arc<Keeper>,
     dependencies: Dependencies,
+    renewal: Option<Renewal>,
     config: Config,
 }
 
@@ -55,16 +58,13 @@ impl Gateway {
         // Without a folder nothing is kept, which is an error only where something has to be.
         let folder = state::folder(config.state.as_deref()).ok();
         let keeper = Arc::new(Keeper::open(Arc::clone(&world), folder.as_deref(), &counting)?);
-        let certificate = match (&config.tls.cert, &config.tls.key) {
-            (Some(chain), Some(key)) => Certificate::read(chain, key)?,
-            (None, None) => Certificate::self_made(&state::folder(config.state.as_deref())?, &names(config))?,
-            (cert, _) => return Err(half_a_certificate(cert.is_some())),
-        };
-        let trusted_certificate = certificate.trusted;
-        let certificates = certificate.chain().to_vec();
+        let tls = Arc::new(Tls::open(config, Arc::clone(&world))?);
+        let shared = shared::open(config)?;
+        let renewal = Renewal::open(config, &tls, &world, shared.clone())?;
         Ok(Self {
-            tls: TlsSettings { config: tls::server(certificate)?, trusted_certificate },
-            certificates,
+            tls,
+            renewal,
+            shared,
             https: listen::bind(config.https.addr())?,
             http: config.http.as_ref().map(|http| listen::bind(http.addr())).transpose()?,
             routes: Arc::new(routes),
@@ -100,14 +100,14 @@ impl Gateway {
 
     /// The certificates that visitors are shown, the site's own first.
     #[must_use]
-    pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.tls.certificates().find(None).map(|first| first.chain().to_vec()).unwrap_or_default()
     }
 
     /// Whether browsers can trust the certificate: a self-made one they cannot.
     #[must_use]
     pub fn trusted_certificate(&self) -> bool {
-        self.tls.trusted_certificate
+        self.tls.certificates().find(None).is_some_and(|first| first.trusted())
     }
 
     /// The shield of each site, and of each rule by its path. Sites are told by their place in the configuration.
@@ -147,12 +147,23 @@ impl Gateway {
         if let Some(log) = &self.log {
             log.start().map_err(GatewayError::Thread)?;
         }
-        let https = Door::Https { tls: self.tls, routes: Arc::clone(&self.routes), log: self.log.clone() };
-        let redirect = Door::Redirect { routes: Arc::clone(&self.routes), https_port, log: self.log.clone() };
+        let answers = self.renewal.as_ref().map(Renewal::answers);
+        let orders = self.renewal.as_ref().map(Renewal::tally);
+        let https = Door::Https {
+            tls: Arc::clone(&self.tls),
+            routes: Arc::clone(&self.routes),
+            log: self.log.clone(),
+        };
+        let redirect =
+            Door::Redirect { routes: Arc::clone(&self.routes), https_port, answers, log: self.log.clone() };
         let mut accepting = JoinSet::new();
         let keeper = Arc::clone(&self.keeper);
         accepting.spawn(async move { keeper.keep().await });
         accepting.spawn(self.counting.clone().keep());
+        accepting.spawn(Arc::clone(&self.tls).keep(self.shared));
+        if let Some(renewal) = self.renewal {
+            accepting.spawn(renewal.keep());
+        }
         let counting = self.counting.clone();
         if let Some(admin) = self.admin {
             let view = View {
@@ -163,7 +174,9 @@ impl Gateway {
                 keeper: self.keeper,
                 log: self.log.clone(),
                 dependencies: self.dependencies,
+                orders,
                 workers: Arc::clone(&workers),
+                tls: self.tls,
             };
             accepting.spawn(admin.serve(Arc::new(view)));
         }
@@ -290,19 +303,6 @@ fn routes(config: &Config, world: Arc<World>) -> Result<Routes, GatewayError> {
             tracing::warn!(%error, "no keys: who logged in before is not known after a restart");
             Ok(without)
         }
-    }
-}
-
-/// The names that can stand in a certificate.
-fn names(config: &Config) -> Vec<String> {
-    config.sites.iter().flat_map(|site| &site.hosts).map(|host| host.as_str().to_owned()).collect()
-}
-
-fn half_a_certificate(has_cert: bool) -> GatewayError {
-    let (given, missing) = if has_cert { ("certificate", "key") } else { ("key", "certificate") };
-    GatewayError::Setting {
-        message: format!("a {given} was given without its {missing}"),
-        hint: format!("give both: add the {missing}"),
     }
 }
 

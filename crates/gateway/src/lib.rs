@@ -4,9 +4,10 @@
 //! knows no practice by name: what protects is the shield's, what moves bytes is its own.
 
 mod access_log;
+#[doc(hidden)]
+pub mod acme;
 pub mod admin;
 mod bans;
-mod certificate;
 mod clock;
 pub mod config;
 mod connection;
@@ -24,9 +25,11 @@ mod metrics;
 mod progress;
 mod proxy;
 mod redirect;
+mod renewal;
 pub mod replay;
 mod route;
 pub mod secret;
+mod shared;
 mod singleton;
 mod state;
 pub mod supervise;
@@ -36,8 +39,8 @@ mod tunnel;
 mod upstream;
 mod worker;
 
-pub use certificate::Certificate;
 pub use config::Config;
 pub use error::GatewayError;
 pub use gateway::{Gateway, Running};
 pub use state::folder as state_folder;
+pub use tls::{Certificate, CertificateFault};

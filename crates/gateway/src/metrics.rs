@@ -9,6 +9,7 @@ use panoply::counters::State;
 use panoply::metrics::Tally;
 use panoply::{Metrics, Practice};
 
+use crate::acme::Tally as Orders;
 use crate::dependencies::Standing;
 
 /// What there is to show.
@@ -16,6 +17,8 @@ pub(crate) struct Figures<'f> {
     pub(crate) metrics: &'f Metrics,
     pub(crate) connections: usize,
     pub(crate) bans: usize,
+    /// Where certificates are ordered.
+    pub(crate) orders: Option<&'f Orders>,
     pub(crate) store: &'f str,
     pub(crate) store_is_up: bool,
     /// Where there is an access log.
@@ -24,6 +27,8 @@ pub(crate) struct Figures<'f> {
     pub(crate) insured: Option<State>,
     /// Where somebody has audited the app.
     pub(crate) dependencies: Option<Standing>,
+    /// When the certificate of each name ends, in seconds since 1970.
+    pub(crate) certificates: Vec<(String, u64)>,
 }
 
 /// The page that Prometheus reads.
@@ -54,12 +59,28 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     let connections = gauge(figures.connections);
     family(&mut page, "panoply_connections", "gauge", "Visitors' connections that are open.", connections);
     family(&mut page, "panoply_bans", "gauge", "Networks that operators keep out.", gauge(figures.bans));
+    let ends = figures.certificates.iter().map(|(name, end)| (format!("name=\"{}\"", escaped(name)), *end));
+    let help = "When the certificate for a name ends, in seconds since 1970.";
+    family(&mut page, "panoply_certificate_not_after_seconds", "gauge", help, ends);
     let store = [(format!("kind=\"{}\"", escaped(figures.store)), u64::from(figures.store_is_up))];
     family(&mut page, "panoply_store_up", "gauge", "Whether the store of counts answers.", store);
     if let Some(dropped) = figures.lines_dropped {
         let name = "panoply_access_log_dropped_total";
         let help = "Lines of the access log that were never written.";
         family(&mut page, name, "counter", help, [(String::new(), dropped)]);
+    }
+    if let Some(orders) = figures.orders {
+        let ended = orders.orders().map(|(result, count)| (format!("result=\"{result}\""), count));
+        family(&mut page, "panoply_acme_orders_total", "counter", "How orders of certificates ended.", ended);
+        let name = "panoply_acme_next_seconds";
+        let next = [(String::new(), orders.next())];
+        family(
+            &mut page,
+            name,
+            "gauge",
+            "When there is something to order or to ask again, since 1970.",
+            next,
+        );
     }
     if let Some(State { outages, owed, insured, spared, .. }) = figures.insured {
         family(
@@ -131,11 +152,13 @@ mod tests {
             metrics: &metrics,
             connections: 3,
             bans: 1,
+            orders: Some(&Orders::default()),
             store: "redis",
             store_is_up: false,
             lines_dropped: Some(2),
             insured: None,
             dependencies: Some(Standing { critical: 2, ..Standing::default() }),
+            certificates: vec![("*.shop.example".to_owned(), 1_800_000_000)],
         });
         for line in [
             "# TYPE panoply_verdicts_total counter",
@@ -144,6 +167,8 @@ mod tests {
             "panoply_guesses_total{outcome=\"wrong\"} 1",
             "panoply_connections 3",
             "panoply_access_log_dropped_total 2",
+            "panoply_acme_orders_total{result=\"issued\"} 0",
+            "panoply_certificate_not_after_seconds{name=\"*.shop.example\"} 1800000000",
             "panoply_store_up{kind=\"redis\"} 0",
             "panoply_dependency_holes{severity=\"critical\"} 2",
             "panoply_dependency_doubts 0",

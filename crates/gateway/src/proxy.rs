@@ -250,11 +250,12 @@ fn switch(
 }
 
 pin_project! {
-    /// The app's body. At its end the connection goes back to the pool.
+    /// The app's body, at whose end the connection goes back to the pool; or a text of our own.
     #[project = AnswerProjection]
     #[derive(Debug)]
     pub(crate) enum Answer {
         App { #[pin] body: Incoming, lease: Option<Lease> },
+        Text { text: Option<Bytes> },
         None,
     }
 }
@@ -277,7 +278,13 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let AnswerProjection::App { mut body, lease } = self.project() else { return Poll::Ready(None) };
+        let (mut body, lease) = match self.project() {
+            AnswerProjection::App { body, lease } => (body, lease),
+            AnswerProjection::Text { text } => {
+                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
+            }
+            AnswerProjection::None => return Poll::Ready(None),
+        };
         let mut frame = ready!(body.as_mut().poll_frame(context));
         if let Some(Ok(trailers)) = &mut frame
             && let Some(trailers) = trailers.trailers_mut()
@@ -297,6 +304,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::App { body, .. } => body.is_end_stream(),
+            Self::Text { text } => text.is_none(),
             Self::None => true,
         }
     }
@@ -304,6 +312,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::App { body, .. } => body.size_hint(),
+            Self::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
             Self::None => SizeHint::with_exact(0),
         }
     }

@@ -104,6 +104,11 @@ impl Routes {
         self.max_headers
     }
 
+    /// Whether every site has names: then all others are nobody's.
+    pub(crate) fn are_named(&self) -> bool {
+        !(self.named.is_empty() && self.wildcard.is_empty())
+    }
+
     /// The apps, one a site. A rule has the site's, or one that the configuration names.
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
         self.sites().map(|site| &site.whole.upstreams)
@@ -125,6 +130,14 @@ impl Routes {
     }
 
     fn site(&self, host: &str) -> Option<&SiteRoutes> {
+        match self.place(host)?.checked_sub(1) {
+            Some(other) => self.others.get(other),
+            None => Some(&self.first),
+        }
+    }
+
+    /// The place of the site that has this name (in any case, with or without the root's dot).
+    pub(crate) fn place(&self, host: &str) -> Option<usize> {
         let host = host.strip_suffix('.').unwrap_or(host);
         if host.len() > LONGEST_HOST {
             return None;
@@ -138,11 +151,7 @@ impl Routes {
         } else {
             host
         };
-        let index = self.named.get(host).or_else(|| self.below(host))?;
-        match index.checked_sub(1) {
-            Some(other) => self.others.get(other),
-            None => Some(&self.first),
-        }
+        self.named.get(host).or_else(|| self.below(host)).copied()
     }
 
     /// The site with the longest wildcard that `host` is below.

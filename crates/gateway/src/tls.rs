@@ -1,31 +1,122 @@
-//! TLS as rustls does it with aws-lc-rs: 1.2 and 1.3, X25519MLKEM768 first, HTTP/2 and HTTP/1.1 by ALPN.
+//! TLS as rustls does it with aws-lc-rs: which certificate is shown, on what terms, and to whom.
+//!
+//! `certificates` says which certificate a name gets, `terms` what a site demands, `accept` does the handshake, `watch`
+//! keeps all of it new.
 
-use std::sync::Arc;
+mod accept;
+mod certificate;
+pub(crate) mod certificates;
+mod chain;
+mod clients;
+mod fault;
+mod files;
+mod key_file;
+mod pem;
+mod profile;
+mod self_made;
+mod shared_tickets;
+mod terms;
+mod tickets;
+mod visitor;
+mod watch;
 
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use panoply::World;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
 
-use crate::{Certificate, GatewayError};
+use crate::acme::Answers;
+use crate::config::{Config, Site};
+use crate::{GatewayError, state};
+use accept::ByName;
+use certificates::Certificates;
+use files::{Pair, Seen};
+use terms::{Common, Terms};
+use tickets::TicketKeys;
 
-/// What every handshake shares.
-pub(crate) fn server(certificate: Certificate) -> Result<Arc<ServerConfig>, GatewayError> {
-    let Certificate { chain, key, paths, .. } = certificate;
-    let refused = |source| GatewayError::Pair { certificate: paths.0, key: paths.1, source };
-    // The provider is given, not installed: two in one process would fight over the default.
-    let mut config = match ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-    {
-        Ok(config) => config,
-        Err(source) => return Err(refused(source)),
-    };
-    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
-    match aws_lc_rs::Ticketer::new() {
-        Ok(ticketer) => config.ticketer = ticketer,
-        Err(source) => return Err(refused(source)),
-    }
-    Ok(Arc::new(config))
+pub(crate) use accept::{Accepted, Called};
+pub use certificate::Certificate;
+pub use fault::Fault as CertificateFault;
+pub(crate) use visitor::Verified;
+
+/// How TLS is spoken at a door.
+pub(crate) struct Tls {
+    certificates: Arc<Certificates>,
+    pairs: Vec<(Pair, Seen)>,
+    /// One a site, in the configuration's order.
+    sites: Vec<Terms>,
+    first: Terms,
+    common: Common,
+    world: Arc<World>,
+    /// What an authority is shown that comes to see whether a name is ours.
+    answers: OnceLock<Answers>,
 }
 
-pub(crate) const HTTP_2: &[u8] = b"h2";
-const HTTP_1_1: &[u8] = b"http/1.1";
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads all files.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub(crate) fn open(config: &Config, world: Arc<World>) -> Result<Self, GatewayError> {
+        let now = world.unix_time();
+        let time = SystemTime::UNIX_EPOCH + now;
+        let pairs: Vec<_> = Pair::all(config).into_iter().map(|pair| (pair, Seen::default())).collect();
+        let mut certificates = Vec::new();
+        for (pair, seen) in &pairs {
+            seen.has_changed(pair.files());
+            certificates.push(pair.read(time)?);
+        }
+        let without: Vec<&Site> = config.sites.iter().filter(|site| site.tls.cert.is_none()).collect();
+        if config.tls.cert.is_none() && (!without.is_empty() || config.sites.is_empty()) {
+            let names = names(&without);
+            certificates.push(Certificate::self_made(
+                &state::folder(config.state.as_deref())?,
+                &names,
+                time,
+            )?);
+        }
+        let certificates = Arc::new(Certificates::new(certificates));
+        let profile = config.tls.profile;
+        let no_random = |_| GatewayError::Tls(rustls::Error::FailedToGetRandomBytes);
+        let common = Common {
+            profile,
+            provider: profile.provider(),
+            resolver: Arc::new(ByName(Arc::clone(&certificates))),
+            tickets: Arc::new(TicketKeys::new(now).map_err(no_random)?),
+        };
+        let sites = config.sites.iter().map(|site| Terms::new(site, &common)).collect::<Result<_, _>>()?;
+        let first = Terms::new(&Site::default(), &common)?;
+        Ok(Self { certificates, pairs, sites, first, common, world, answers: OnceLock::new() })
+    }
+
+    /// Answers authorities from now on.
+    pub(crate) fn answer(&self, answers: Answers) {
+        let _ = self.answers.set(answers);
+    }
+
+    /// What visitors are shown.
+    pub(crate) fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+
+    /// Whether a site asks visitors for certificates.
+    pub(crate) fn asks(&self, site: usize) -> bool {
+        self.sites.get(site).is_some_and(|terms| terms.authority.is_some())
+    }
+
+    fn terms(&self, site: usize) -> Arc<ServerConfig> {
+        self.sites.get(site).unwrap_or(&self.first).config()
+    }
+}
+
+/// The names that can stand in a certificate.
+fn names(sites: &[&Site]) -> Vec<String> {
+    sites.iter().flat_map(|site| &site.hosts).map(|host| host.as_str().to_owned()).collect()
+}

@@ -1,7 +1,7 @@
 //! Are the dependencies safe?
 //!
-//! A [`Graph`](graph::Graph) is what a lockfile says is installed and why; an [`Advisory`](advisory::Advisory) is what is
-//! known of a package. Where the two meet is a [`Finding`](finding::Finding), and all of them are a [`Report`].
+//! A [`Graph`] is what a lockfile says is installed and why; an [`Advisory`](advisory::Advisory) is what is
+//! known of a package. Where the two meet is a [`Finding`], and all of them are a [`Report`].
 
 pub mod advisory;
 pub mod baseline;

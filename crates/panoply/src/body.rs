@@ -30,7 +30,8 @@ pin_project! {
 }
 
 impl<B> Body<B> {
-    pub(crate) fn app(body: B) -> Self {
+    /// What the app sends, as it sends it: for an answer that meets no shield.
+    pub fn app(body: B) -> Self {
         Self { source: Source::App { body } }
     }
 

@@ -50,6 +50,8 @@ mod rejection;
 mod request_body;
 mod service;
 mod setting;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+pub mod shared;
 mod shield;
 mod size;
 pub mod store;

@@ -8,6 +8,8 @@ use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
+#[cfg(target_os = "linux")]
+use redis::io::tcp::TcpSettings;
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline,
     RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
@@ -16,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 
-use self::lanes::Lanes;
+use self::lanes::{LANES, Lanes};
 pub(crate) use self::walk::Walk;
 use crate::SettingError;
 use crate::store::{LONGEST, StoreError, whole_seconds};
@@ -88,14 +90,17 @@ impl Servers {
 
     pub(crate) async fn ask<T: FromRedisValue>(&self, question: Question) -> Result<T, StoreError> {
         let answer = async {
-            let first = question.ask(self.connection().await?).await;
-            match first {
-                // The connection had broken, perhaps long ago: this is how one learns of it.
-                Err(error) if is_down(&error) && !error.is_timeout() && question.may_be_repeated() => {
-                    question.ask(self.connection().await?).await
+            let mut answer = question.ask(self.connection().await?).await;
+            for _ in 0..LANES {
+                match &answer {
+                    // The connection had broken, perhaps long ago: this is how one learns of it, and of each by itself.
+                    Err(error) if is_down(error) && !error.is_timeout() && question.may_be_repeated() => {
+                        answer = question.ask(self.connection().await?).await;
+                    }
+                    _ => break,
                 }
-                answer => answer,
             }
+            answer
         };
         // The crate keeps its own times, for each step; this one is for all of them.
         let most = self.timeout + CONNECTING;
@@ -138,6 +143,9 @@ impl Servers {
             .set_response_timeout(Some(self.timeout))
             // The next request is the retry.
             .set_number_of_retries(0);
+        // A way that ends without a word is noticed: else a connection that is seldom used would be dead for minutes.
+        #[cfg(target_os = "linux")]
+        let info = &info.clone().set_tcp_settings(TcpSettings::default().set_user_timeout(SILENCE));
         let client = match self.certificates() {
             Some(certificates) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
                 Client::build_with_tls(info.clone(), certificates)?
@@ -336,6 +344,9 @@ fn is_down(error: &RedisError) -> bool {
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECTING: Duration = Duration::from_secs(1);
+/// Longer than any server thinks about one batch.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Enough to follow a slot that moved; a node that is down is told, not waited for.
 const CLUSTER_RETRIES: u32 = 3;

@@ -2,8 +2,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::counters::{Counters, Memory};
 use crate::practices::brute_force::{InFlight, KnownPaths, Secrets};
 use crate::practices::errors::Ration;
@@ -112,8 +110,7 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// Its beginning, also by the kernel's ticks.
-    System(Instant, Duration),
+    System(Instant),
     Manual(Arc<AtomicU64>),
 }
 
@@ -122,7 +119,7 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where a shield's time comes from")]
     pub fn system() -> Self {
-        Self(Source::System(Instant::now(), tick()))
+        Self(Source::System(Instant::now()))
     }
 
     /// A clock that stands still at the end of 2026 until [`advance`](Self::advance) moves it; clones share it.
@@ -152,18 +149,8 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Duration {
         match &self.0 {
-            Source::System(start, _) => start.elapsed(),
+            Source::System(start) => start.elapsed(),
             Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::Relaxed)),
-        }
-    }
-
-    /// The same as of the kernel's last tick, ten milliseconds ago at most. To read the time itself takes longer than
-    /// some of what happens by it, and waits for all that a processor has begun.
-    #[must_use]
-    pub fn lately(&self) -> Duration {
-        match &self.0 {
-            Source::System(_, start) => tick().saturating_sub(*start),
-            Source::Manual(_) => self.now(),
         }
     }
 
@@ -172,23 +159,11 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the time of day comes from")]
     pub fn unix_time(&self) -> Duration {
         match &self.0 {
-            Source::System(..) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Source::System(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             Source::Manual(_) => END_OF_2026 + self.now(),
         }
     }
 }
-
-/// When the kernel's clock ticked last.
-fn tick() -> Duration {
-    let tick = clock_gettime(TICKS);
-    let (seconds, nanoseconds) = (u64::try_from(tick.tv_sec), u32::try_from(tick.tv_nsec));
-    Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
-}
-
-#[cfg(target_os = "linux")]
-const TICKS: ClockId = ClockId::MonotonicCoarse;
-#[cfg(not(target_os = "linux"))]
-const TICKS: ClockId = ClockId::Monotonic;
 
 /// Where a manual clock's time of day begins: 2026-12-31T00:00:00Z.
 const END_OF_2026: Duration = Duration::from_secs(1_798_675_200);

@@ -10,7 +10,9 @@ use std::{fs, io};
 use panoply_inspect::audit::advisory::Severity;
 use panoply_inspect::audit::finding::Finding;
 use panoply_inspect::audit::fix::{Fix, Reach};
+use panoply_inspect::audit::flaw::Flawed;
 use panoply_inspect::audit::graph::Graph;
+use panoply_inspect::audit::hygiene::Flaw;
 use panoply_inspect::audit::report::{Report, Verdict};
 
 use super::basis::Basis;
@@ -29,7 +31,8 @@ pub(super) fn fix(command: &args::Fix) -> Result<ExitCode, Trouble> {
         return Ok(ExitCode::from(Verdict::Unknown.exit_code()));
     }
     let reach = if command.major { Reach::Majors } else { Reach::Compatible };
-    let mut left = report.stale.len();
+    let mut left =
+        report.stale.len() + report.flaws.iter().filter(|flawed| flawed.severity().is_some()).count();
     for graph in &project.graphs {
         left += mend(graph, &project.root, &basis, &report, reach, command)?;
     }
@@ -76,10 +79,11 @@ fn mend(
         print_changes(graph, graph_after);
     }
     print_outcome(&before, &after);
-    if !after.doubts.is_empty() || !news.is_empty() {
+    let flaws = new_flaws(report, &after);
+    if !after.doubts.is_empty() || !news.is_empty() || !flaws.is_empty() {
         super::tell(&after.doubts);
         return Err(Trouble::new(
-            format_args!("{}: the change would bring {}", shown(&name), told(&news, &after)),
+            format_args!("{}: the change would bring {}", shown(&name), told(&news, &flaws, &after)),
             "nothing was written; `panoply audit` says what to do about each",
         ));
     }
@@ -112,9 +116,20 @@ fn news<'r>(before: &[&Finding], after: &'r Report) -> Vec<&'r Finding> {
     after.findings.iter().filter(|one| !known(one)).collect()
 }
 
-fn told(news: &[&Finding], after: &Report) -> String {
+/// Packages from elsewhere, or without a checksum. What Express's own list says is of versions, and an older one is
+/// worse.
+fn new_flaws<'r>(before: &Report, after: &'r Report) -> Vec<&'r Flawed> {
+    let of_source = |one: &&Flawed| !matches!(one.flaw, Flaw::EndOfLife { .. } | Flaw::ExpressUpdate { .. });
+    let known =
+        |one: &&Flawed| before.flaws.iter().any(|old| old.package == one.package && old.flaw == one.flaw);
+    let counts = |one: &&Flawed| one.severity().is_some();
+    after.flaws.iter().filter(counts).filter(of_source).filter(|one| !known(one)).collect()
+}
+
+fn told(news: &[&Finding], flaws: &[&Flawed], after: &Report) -> String {
     let mut told: Vec<String> =
         news.iter().map(|one| format!("{} in {} {}", one.hole.id, one.package, one.version)).collect();
+    told.extend(flaws.iter().map(|one| format!("{} in {} {}", one.flaw.id(), one.package, one.version)));
     if !after.doubts.is_empty() {
         told.push("doubts".to_owned());
     }

@@ -2,7 +2,7 @@
 //!
 //! What is installed for development alone is left out: it does not run here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use panoply_gateway::dependencies::{Dependencies, Standing};
@@ -112,7 +112,7 @@ fn standing(report: &Report) -> Standing {
     standing
 }
 
-fn changed(place: &PathBuf) -> Option<SystemTime> {
+fn changed(place: &Path) -> Option<SystemTime> {
     place.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 

@@ -13,9 +13,27 @@ use tempfile::NamedTempFile;
 
 use crate::trouble::Trouble;
 
-/// The report without what the last one had, which it then takes the place of. One that could not tell takes no place:
+/// What there is to keep for the next time, once this one was told.
+pub(super) struct Told {
+    file: PathBuf,
+    text: String,
+}
+
+impl Told {
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn keep(&self) -> Result<(), Trouble> {
+        keep(&self.file, &self.text).map_err(|error| unusable(&self.file, &error))
+    }
+}
+
+/// The report without what the last one had, and what takes that one's place. One that could not tell takes no place:
 /// what it missed would be news to nobody.
-pub(super) fn since_last(report: Report, level: Severity, root: &Path) -> Result<Report, Trouble> {
+pub(super) fn since_last(
+    report: Report,
+    level: Severity,
+    root: &Path,
+) -> Result<(Report, Option<Told>), Trouble> {
     let file = place(root)?;
     let last = match super::read(&file, super::LARGEST_REPORT) {
         Ok(text) => Baseline::parse(&text).map_err(|error| {
@@ -27,10 +45,9 @@ pub(super) fn since_last(report: Report, level: Severity, root: &Path) -> Result
         Err(error) if error.kind() == io::ErrorKind::NotFound => Baseline::default(),
         Err(error) => return Err(unusable(&file, &error)),
     };
-    if report.verdict(level) != Verdict::Unknown {
-        keep(&file, &json::print(&report, level)).map_err(|error| unusable(&file, &error))?;
-    }
-    Ok(report.since(&last))
+    let can_tell = report.verdict(level) != Verdict::Unknown;
+    let told = can_tell.then(|| Told { file, text: json::print(&report, level) });
+    Ok((report.since(&last), told))
 }
 
 /// A folder for each folder, by its own path, so that two projects never share one.

@@ -340,7 +340,7 @@ fn zip() -> Vec<u8> {
     let mut archive = rawzip::ZipArchiveWriter::new(&mut bytes);
     for (place, record) in RECORDS.lines().take(40).enumerate() {
         let (mut entry, config) = archive
-            .new_file(&format!("NSWG-ECO-{place}.json"))
+            .new_file(format!("NSWG-ECO-{place}.json"))
             .compression_method(rawzip::CompressionMethod::STORE)
             .start()
             .unwrap();

@@ -58,7 +58,7 @@ fn each_wrong_start_is_one_error_with_the_mend() {
                 "--key",
                 &path("empty.pem"),
             ],
-            "holds no certificate",
+            "is empty",
         ),
         (
             vec![
@@ -72,7 +72,7 @@ fn each_wrong_start_is_one_error_with_the_mend() {
                 "--key",
                 &path("open.key"),
             ],
-            "can be read by others",
+            "that others can read",
         ),
         (vec!["serve", "--config", &path("unknown.toml")], "did you mean `csrf`"),
         (vec!["serve", "--to", app, "--config", &path("keys.toml")], "`SHOP_KEYS_NOBODY_SET` is not set"),

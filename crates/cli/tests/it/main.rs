@@ -9,9 +9,11 @@
 )]
 
 mod access_log;
+mod acme;
 mod admin;
 mod advisories;
 mod audit;
+mod authority;
 mod browser;
 mod brute_force;
 mod client;
@@ -22,6 +24,7 @@ mod gateway;
 mod input;
 mod migration;
 mod node;
+mod pebble;
 mod process;
 mod proxy;
 mod recorder;
@@ -31,4 +34,9 @@ mod scratch;
 mod serve;
 mod smuggling;
 mod store;
+mod tls;
+mod tls_clients;
+mod tls_faults;
+mod tls_grade;
 mod upstream;
+mod visitor;

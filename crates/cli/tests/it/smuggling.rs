@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM};
 use crate::gateway::Gateway;
@@ -62,6 +64,19 @@ async fn what_can_be_read_in_two_ways_gets_400_and_the_app_nothing() {
     ] {
         let answer = say(&gateway, &format!("{head}0\r\n\r\n{SMUGGLED}")).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{head:?}: {answer}");
+    }
+    for (first, second) in [
+        (POST, "x: y\n\r\n"),
+        (POST, "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n"),
+        ("GET / HTTP/1.1\r\nhost: localhost\r\n\r", "x\r\n"),
+        ("GET / HTTP/1.1", "\n"),
+    ] {
+        let mut stream = gateway.client().connect("http/1.1").await;
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(second.as_bytes()).await.unwrap();
+        let answer = read(&mut stream, first).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{first:?} {second:?}: {answer}");
     }
     assert_eq!(app.seen().concat(), "");
 }
@@ -141,6 +156,10 @@ async fn a_field_with_an_underscore_goes_no_further() {
 async fn say(gateway: &Gateway, bytes: &str) -> String {
     let mut stream = gateway.client().connect("http/1.1").await;
     stream.write_all(bytes.as_bytes()).await.unwrap();
+    read(&mut stream, bytes).await
+}
+
+async fn read(stream: &mut TlsStream<TcpStream>, bytes: &str) -> String {
     let mut answer = Vec::new();
     // A connection that is reset after its answer has said what it had to say.
     let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))

@@ -168,15 +168,6 @@ mod tests {
             .header("cookie", "sid=hunter2")
             .header("authorization", "Basic hunter2")
             .header("referer", "https://ann:hunter2@shop.example/reset/hunter2?token=hunter2")
-            .header("user-agent", "curl/7 \"\u{1b}[2J")
-            .body(());
-        // A control character is no header's; the rest of the line is what counts.
-        assert!(asked.is_err());
-        let asked = Request::post("/login?next=/a&token=hunter2&hunter2")
-            .header("host", "shop.example:8443")
-            .header("cookie", "sid=hunter2")
-            .header("authorization", "Basic hunter2")
-            .header("referer", "https://ann:hunter2@shop.example/reset/hunter2?token=hunter2")
             .header("user-agent", "curl/7 \"x\"")
             .body(())
             .unwrap();

@@ -1,16 +1,19 @@
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use panoply::counters::Insured;
 use panoply::{Counted, World};
 use serde::Serialize;
 
 use crate::access_log::AccessLog;
+use crate::acme::Tally;
 use crate::bans::Keeper;
 use crate::config::{Config, HostName};
 use crate::counting::Counting;
 use crate::dependencies::Dependencies;
 use crate::metrics::Figures;
 use crate::route::Routes;
+use crate::tls::Tls;
 use crate::worker::Worker;
 
 /// What an operator looks at: the gateway at work.
@@ -23,7 +26,9 @@ pub(crate) struct View {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) dependencies: Dependencies,
+    pub(crate) orders: Option<Arc<Tally>>,
     pub(crate) workers: Arc<[Worker]>,
+    pub(crate) tls: Arc<Tls>,
 }
 
 /// What `GET /health` answers.
@@ -53,11 +58,19 @@ impl View {
             metrics: self.world.metrics(),
             connections: self.connections(),
             bans: self.world.bans().all().len(),
+            orders: self.orders.as_deref(),
             store: &self.counting.kind,
             store_is_up: self.store_is_up(),
             lines_dropped: self.log.as_ref().map(|log| log.dropped()),
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),
             dependencies: self.dependencies.standing(),
+            certificates: self
+                .tls
+                .certificates()
+                .ends()
+                .into_iter()
+                .map(|(name, end)| (name, unix(end)))
+                .collect(),
         }
     }
 
@@ -86,4 +99,8 @@ impl View {
     fn connections(&self) -> usize {
         self.workers.iter().map(Worker::load).sum()
     }
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,22 +1,30 @@
 //! What one setting cannot tell alone: whether it goes with the others.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use panoply::{Cookies, Guard, Policies, SettingError};
 use toml::de::DeTable;
 
+use crate::acme::Challenge;
+
 use super::place::{Place, Position};
-use super::{Config, ConfigError, Listen, Secret, Site, Upstream};
+use super::{ClientCertificate, Config, ConfigError, Listen, Secret, Site, SiteTls, Upstream};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     listeners(config)?;
     admin(config)?;
-    certificate(config)?;
+    let tls = &config.tls;
+    certificate(tls.cert.as_ref(), tls.key.as_ref(), Place::default().key("tls"))?;
+    acme(config)?;
     store(config)?;
     hosts(&config.sites)?;
     for (index, site) in config.sites.iter().enumerate() {
         let place = Place::default().key("site").item(index);
+        let tls = place.clone().key("tls");
+        certificate(site.tls.cert.as_ref(), site.tls.key.as_ref(), tls.clone())?;
+        client_certificates(&site.tls, &tls)?;
         upstreams(config, &site.upstream, &place)?;
         rules(site, &place)?;
         for (index, rule) in site.rules.iter().enumerate() {
@@ -85,9 +93,8 @@ fn admin(config: &Config) -> Result<(), Fault> {
     Ok(())
 }
 
-fn certificate(config: &Config) -> Result<(), Fault> {
-    let tls = Place::default().key("tls");
-    match (&config.tls.cert, &config.tls.key) {
+fn certificate(cert: Option<&PathBuf>, key: Option<&PathBuf>, tls: Place) -> Result<(), Fault> {
+    match (cert, key) {
         (Some(_), None) => Err(Fault::at(
             tls.key("cert"),
             "a certificate is of use only with its private key, but there is no `key`",
@@ -99,6 +106,53 @@ fn certificate(config: &Config) -> Result<(), Fault> {
             "add `cert = \"…\"`, the path of the certificate chain in PEM",
         )),
         _ => Ok(()),
+    }
+}
+
+/// Nobody must believe that visitors are asked for certificates where they are not.
+fn client_certificates(tls: &SiteTls, place: &Place) -> Result<(), Fault> {
+    let without = |key, what: &str| {
+        Err(Fault::at(
+            place.clone().key(key),
+            format!("{what}, but no `client_ca` says whose certificates visitors have"),
+            "add `client_ca = \"…\"`, the authority's certificate in PEM",
+        ))
+    };
+    match tls.client_ca {
+        Some(_) => Ok(()),
+        None if tls.client_crl.is_some() => without("client_crl", "a list takes certificates back"),
+        None if tls.client == ClientCertificate::Optional => {
+            without("client", "visitors may show a certificate")
+        }
+        None => Ok(()),
+    }
+}
+
+/// What is set for orders has to be able to prove something.
+fn acme(config: &Config) -> Result<(), Fault> {
+    let (acme, place) = (&config.tls.acme, Place::default().key("tls").key("acme"));
+    if acme.challenges.contains(&Challenge::Dns01) && acme.dns.is_none() {
+        return Err(Fault::at(
+            place.key("challenges"),
+            "dns-01 needs to know how a record comes into the zone",
+            "add `dns = { hook = [\"/usr/local/bin/dns-hook\"] }`",
+        ));
+    }
+    let Some(dns) = &acme.dns else { return Ok(()) };
+    let place = place.key("dns");
+    match (dns.hook.first(), &dns.server, &dns.key) {
+        (Some(program), None, None) if !program.is_empty() => Ok(()),
+        (None, Some(_), Some(_)) => Ok(()),
+        (None, Some(_), None) => Err(Fault::at(
+            place,
+            "a server takes updates from whoever has its key, but there is no `key`",
+            "add `key = { name = \"panoply\", secret = { file = \"/etc/panoply/tsig\" } }`",
+        )),
+        _ => Err(Fault::at(
+            place,
+            "either a program or a server with its key was expected",
+            "write `dns = { hook = [\"/usr/local/bin/dns-hook\"] }`, or `dns = { server = \"192.0.2.53\", key = … }`",
+        )),
     }
 }
 

@@ -19,12 +19,17 @@ impl Listen {
     pub const fn addr(self) -> SocketAddr {
         self.0
     }
+
+    /// Every address of the machine.
+    pub(super) const fn on_all(port: u16) -> Self {
+        Self(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))
+    }
 }
 
 /// `[::]:8443`: 443 needs a privilege that a first try should not.
 impl Default for Listen {
     fn default() -> Self {
-        Self(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 8443))
+        Self::on_all(8443)
     }
 }
 

@@ -13,14 +13,12 @@ pub(super) struct Size {
 pub(super) struct Budget {
     size: Size,
     left: u64,
-    /// Of what was earned, what is less than one.
-    part: u64,
     filled: Instant,
 }
 
 impl Budget {
     pub(super) fn new(size: Size, now: Instant) -> Self {
-        Self { size, left: size.most, part: 0, filled: now }
+        Self { size, left: size.most, filled: now }
     }
 
     /// Takes one, if there is one.
@@ -32,11 +30,9 @@ impl Budget {
         Some(())
     }
 
-    /// Adds one for each `price` of `work`, up to the most.
-    pub(super) fn earn(&mut self, work: u64, price: u64) {
-        self.part += work;
-        self.left = (self.left + self.part / price).min(self.size.most);
-        self.part %= price;
+    /// Adds some, up to the most.
+    pub(super) fn earn(&mut self, some: u64) {
+        self.left = (self.left + some).min(self.size.most);
     }
 
     /// Time is looked at only when nothing is left, so that a frame costs a subtraction.

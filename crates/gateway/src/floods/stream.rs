@@ -43,7 +43,7 @@ impl<S: AsyncWrite> AsyncWrite for Counted<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.project();
         let written = ready!(this.stream.poll_write(cx, buf))?;
-        this.floods.wrote(written);
+        this.floods.wrote(buf.get(..written).unwrap_or(buf));
         Poll::Ready(Ok(written))
     }
 
@@ -62,7 +62,12 @@ impl<S: AsyncWrite> AsyncWrite for Counted<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
         let written = ready!(this.stream.poll_write_vectored(cx, bufs))?;
-        this.floods.wrote(written);
+        let mut left = written;
+        for buf in bufs {
+            let part = buf.get(..left).unwrap_or(buf);
+            this.floods.wrote(part);
+            left -= part.len();
+        }
         Poll::Ready(Ok(written))
     }
 

@@ -21,6 +21,8 @@ pin_project! {
         // What came while the answer to an upgrade was awaited.
         early: Vec<u8>,
         outcome: Outcome,
+        // Whether a refused head was ended.
+        ended: bool,
     }
 }
 
@@ -47,15 +49,20 @@ impl Outcome {
 impl<S> Strict<S> {
     /// Judges what `stream` brings. Whoever answers its requests has to say how upgrades end.
     pub(crate) fn new(stream: S, outcome: Outcome) -> Self {
-        Self { stream, framing: Framing::default(), early: Vec::new(), outcome }
+        Self { stream, framing: Framing::default(), early: Vec::new(), outcome, ended: false }
     }
 }
 
 impl<S: AsyncRead> AsyncRead for Strict<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut this = self.project();
-        // What could not stand was read as NUL, and nothing comes after it: in trailers hyper would wait on.
+        // What could not stand was read as NUL. Once more there is the end of a head, so that hyper looks at what it has
+        // and answers 400; and then nothing, since in a body or in trailers it would wait on.
         if let Some(fault) = this.framing.fault() {
+            if !std::mem::replace(this.ended, true) && buf.remaining() >= END.len() {
+                buf.put_slice(END);
+                return Poll::Ready(Ok(()));
+            }
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
         }
         loop {
@@ -63,7 +70,8 @@ impl<S: AsyncRead> AsyncRead for Strict<S> {
                 match this.outcome.take() {
                     STAYED => this.framing.stayed(),
                     SWITCHED => this.framing.switched(),
-                    // Who answers wakes this task, since it is the same; a visitor that leaves is seen meanwhile.
+                    // Who answers wakes this task, since it is the same: hyper begins to time the next head then, and
+                    // so asks for it. A visitor that leaves is seen meanwhile.
                     _ => return wait(this.stream.as_mut(), cx, this.early),
                 }
             }
@@ -137,6 +145,7 @@ impl<S: AsyncWrite> AsyncWrite for Strict<S> {
     }
 }
 
+const END: &[u8] = b"\0\n\n";
 const UNKNOWN: u8 = 0;
 const STAYED: u8 = 1;
 const SWITCHED: u8 = 2;

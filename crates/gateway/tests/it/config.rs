@@ -98,6 +98,8 @@ fn the_example_shows_every_setting_there_is() {
     for (header, path) in [
         ("", ""),
         ("[tls]", "tls"),
+        ("[tls.acme]", "tls.acme"),
+        ("[[site]]\n[site.tls]", "site.tls"),
         ("[store]", "store"),
         ("[shield]", "shield"),
         ("[[site]]", "site"),

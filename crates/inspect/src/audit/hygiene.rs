@@ -128,7 +128,9 @@ impl fmt::Display for Flaw {
             Self::InstallScript => f.write_str("runs a program when it is installed"),
             Self::LooksLike { known } => write!(f, "is almost called `{known}`"),
             Self::EndOfLife { major } => write!(f, "Express {major} gets no more security updates"),
-            Self::ExpressUpdate { fixed, what } => write!(f, "Express before {fixed}: {what}"),
+            Self::ExpressUpdate { fixed, what } => {
+                write!(f, "lacks security updates of Express up to {fixed}, the oldest of them: {what}")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The ways by which a package came: who asked for whom, from a project down to it.
 //!
 //! A graph of a thousand packages can hold more ways than anybody can count. So the shortest are found one by one,
-//! each as soon as it is known to be the next, and the search ends after [`MOST`] of them or [`PATIENCE`] steps.
+//! each as soon as it is known to be the next, and the search ends after [`MOST`] of them or a bounded number of steps.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::lockfile::Dialect;
 
 /// How deep a project may lie below the folder that is asked about.
-pub const DEEPEST: usize = 16;
+pub const DEEPEST: usize = 64;
 
 /// How many folders are looked into.
 pub const MOST_FOLDERS: usize = 100_000;
@@ -50,7 +50,7 @@ impl ProjectsError {
 /// `node_modules`, `target`, folders whose name begins with a dot, links.
 ///
 /// # Errors
-/// When a folder cannot be read, or when there are too many.
+/// When a folder cannot be read, or when there are too many, or they lie too deep.
 pub fn find(root: &Path) -> Result<Vec<PathBuf>, ProjectsError> {
     let mut found = Vec::new();
     let mut left = MOST_FOLDERS;
@@ -60,9 +60,10 @@ pub fn find(root: &Path) -> Result<Vec<PathBuf>, ProjectsError> {
         let listed =
             Listing::of(&folder).map_err(|source| ProjectsError::Folder { path: folder.clone(), source })?;
         found.extend(listed.lockfiles());
-        if depth < DEEPEST {
-            open.extend(listed.folders.into_iter().map(|inside| (inside, depth + 1)));
+        if depth == DEEPEST && !listed.folders.is_empty() {
+            return Err(ProjectsError::TooMany { path: root.to_owned() });
         }
+        open.extend(listed.folders.into_iter().map(|inside| (inside, depth + 1)));
     }
     if found.is_empty() {
         found.extend(bare(root));

@@ -98,20 +98,23 @@ fn express_is_judged_by_its_own_list() {
         ("3.21.2", Some(("express-end-of-life", "Express 3 gets no more security updates"))),
         (
             "4.0.0",
-            Some(("express-update", "Express before 4.21.2: a query string can take all memory or all time")),
+            Some((
+                "express-update",
+                "lacks security updates of Express up to 4.21.2, the oldest of them: a query string can take all memory or all time",
+            )),
         ),
         (
             "4.17.2",
             Some((
                 "express-update",
-                "Express before 4.21.2: a query string can stop the app (`qs`, CVE-2022-24999)",
+                "lacks security updates of Express up to 4.21.2, the oldest of them: a query string can stop the app (`qs`, CVE-2022-24999)",
             )),
         ),
         (
             "4.21.1",
             Some((
                 "express-update",
-                "Express before 4.21.2: a path can take all time (`path-to-regexp`, CVE-2024-52798)",
+                "lacks security updates of Express up to 4.21.2, the oldest of them: a path can take all time (`path-to-regexp`, CVE-2024-52798)",
             )),
         ),
         ("4.21.2", None),

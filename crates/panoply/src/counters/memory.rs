@@ -27,8 +27,6 @@ use crate::store::StoreError;
 /// could compute it would find names that share a count with somebody, or a set to fill. The memory is taken when the
 /// first key comes.
 ///
-/// Time is the kernel's tick: by the machine's clock an end is up to ten milliseconds off.
-///
 /// Keys are spread over sets of 64 places, each with a lock of its own. Where all 64 are taken, what has ended goes
 /// first, then the smallest count; of equal ones that which ends soonest. So a flood of new keys drives out what
 /// was hit once, and not who is about to be stopped. A key that is refused, for it is over its line or was blocked, is
@@ -234,7 +232,7 @@ impl Memory {
     }
 
     fn now(&self) -> u64 {
-        nanoseconds(self.clock.lately())
+        nanoseconds(self.clock.now())
     }
 
     /// Prefix, colon and name in one go, without a text that holds all three.

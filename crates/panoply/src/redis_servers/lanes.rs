@@ -177,7 +177,7 @@ fn broken(what: &'static str) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::BrokenPipe, what).into()
 }
 
-const LANES: usize = 2;
+pub(super) const LANES: usize = 2;
 
 /// A server reads a batch whole before it answers the next.
 const MOST_TOGETHER: usize = 1_024;

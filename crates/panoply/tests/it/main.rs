@@ -22,4 +22,5 @@ mod rate_limit;
 mod redirects;
 mod service;
 mod sessions;
+mod shared;
 mod store;

@@ -40,7 +40,7 @@ impl Workbench {
         }
         let settings = PathBuf::from(".npmrc");
         if bench.project.join(&settings).exists() {
-            bench.copy(&settings)?;
+            bench.write(&settings, &harmless(&text(&bench.project.join(&settings))?))?;
         }
         bench.change(fix)?;
         Ok(bench)
@@ -50,11 +50,12 @@ impl Workbench {
         &self.lockfile
     }
 
-    /// Lets npm write the lockfile. It installs nothing, and runs no program of a package.
+    /// Lets npm write the lockfile. It installs nothing, and runs no program of a package or of the project.
     pub(super) fn run(&self, fix: &Fix) -> Result<(), Trouble> {
         let status = Command::new("npm")
             .arg("update")
             .args(["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"])
+            .arg("--git=git")
             .arg("--")
             .args(&fix.updates)
             .current_dir(self.folder.path())
@@ -104,7 +105,9 @@ impl Workbench {
     }
 
     fn copy(&mut self, path: &Path) -> Result<(), Trouble> {
-        let text = text(&self.project.join(path))?;
+        let place = self.project.join(path);
+        refuse_link(&self.project, &place)?;
+        let text = text(&place)?;
         self.write(path, &text)?;
         self.copied.insert(path.to_owned(), text);
         Ok(())
@@ -145,6 +148,31 @@ impl Workbench {
             manifest.add_override(one).map_err(|error| Trouble::new(error, hint))?;
         }
         manifests.iter().try_for_each(|(path, manifest)| self.write(path, manifest.as_str()))
+    }
+}
+
+/// Of the project's settings those that say where packages are: others name programs that npm would start, or send a
+/// secret of the environment to whoever the project likes.
+fn harmless(settings: &str) -> String {
+    let is_harmless = |line: &&str| {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        let is_place = key == "registry" || key.ends_with(":registry") || key.starts_with("//");
+        is_place && !line.contains("${")
+    };
+    settings.lines().filter(is_harmless).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// A link could lead out of the project, and would be replaced by a file.
+fn refuse_link(project: &Path, place: &Path) -> Result<(), Trouble> {
+    let whole = |path: &Path| if path.as_os_str().is_empty() { Path::new(".") } else { path }.canonicalize();
+    match (whole(project), whole(place)) {
+        (Ok(project), Ok(whole)) if whole.starts_with(&project) && !place.is_symlink() => Ok(()),
+        (Ok(_), Ok(_)) => Err(Trouble::new(
+            format_args!("`{}` is a link, or leads out of the project", place.display()),
+            "change it by hand: `panoply audit` says how",
+        )),
+        // Who reads it next says why it cannot be.
+        _ => Ok(()),
     }
 }
 

@@ -110,7 +110,8 @@ fn escaped(text: &str) -> String {
             _ => escaped.push(c),
         }
     }
-    escaped
+    // A bare address becomes a link too.
+    escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
 #[cfg(test)]
@@ -121,9 +122,10 @@ mod tests {
     fn nobody_s_text_becomes_markup() {
         for (text, told) in [
             ("a|b", r"a\|b"),
-            ("![x](http://e)", r"\!\[x\](http://e)"),
+            ("![x](http://e)", r"\!\[x\](http&#58;//e)"),
             ("<img src=x>", "&lt;img src=x&gt;"),
             ("@octocat #1 `x`", r"&#64;octocat \#1 \`x\`"),
+            ("www.e.example", "www&#46;e.example"),
             ("a\nb", r"a\\u{a}b"),
         ] {
             assert_eq!(escaped(text), told);

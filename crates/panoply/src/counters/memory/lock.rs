@@ -4,8 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread::yield_now;
 
 /// One at a time. A byte, and apart from what it guards: the locks of a table are in a core's nearest cache when its
-/// keys are not, and to let go is a plain store. So a core that waits for a key's memory reads the clock and hashes the
-/// next key meanwhile, which no lock of the standard library allows.
+/// keys are not, and to let go is a plain store, where the standard library's locks have a second locked instruction.
 ///
 /// It is for less than a microsecond: nothing waits for anything under it, but perhaps for the allocator.
 #[derive(Default)]

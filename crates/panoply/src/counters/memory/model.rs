@@ -211,7 +211,7 @@ impl Real {
 
 /// The even keys are of one of three networks, and the odd ones of none.
 fn network_of(key: usize) -> Option<&'static str> {
-    (key % 2 == 0).then(|| ["a", "b", "c"][key / 2 % 3])
+    key.is_multiple_of(2).then(|| ["a", "b", "c"][key / 2 % 3])
 }
 
 /// Ends are after `shortest` seconds at least: zero is never.

@@ -42,7 +42,11 @@ async fn hits_that_come_at_once_go_together_and_each_has_its_own_answer() {
             let (counters, limiter) = (Arc::clone(&counters), Arc::clone(&limiter));
             tokio::spawn(async move {
                 let own = limiter.consume(&*counters, &format!("own {n}"), n + 1).await.unwrap();
-                assert_eq!((own.standing().consumed(), own.is_refused()), (i64::from(n) + 1, n >= 100), "{n}");
+                assert_eq!(
+                    (own.standing().consumed(), own.is_refused()),
+                    (i64::from(n) + 1, n >= 100),
+                    "{n}"
+                );
                 limiter.consume(&*counters, "all", 1).await.unwrap()
             })
         })

@@ -103,7 +103,8 @@ impl RedisServer {
 
     fn spawn(&mut self) {
         let mut command = die_with_parent();
-        command.arg(&self.program).args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        command.arg(&self.program).args(["--bind", "127.0.0.1", "--save", ""]);
+        command.args(["--port", &self.port.to_string()]);
         command.args(["--dir", self.folder.path().to_str().unwrap(), "--enable-debug-command", "yes"]);
         self.process = Some(Process::start(command.args(&self.arguments)));
     }

@@ -1,0 +1,224 @@
+//! A few small values that all machines of a site see: certificates that one of them ordered, keys that all seal with.
+//!
+//! Who can read the store must not be able to be the site, and who can write it neither: every value is sealed with
+//! the site's [`Keys`] and opens under its own name alone. **Stops** secrets read from a store or its backup, values
+//! put there by somebody else, and one name's value passed off as another's. **Leaves** an old value put back in the
+//! place of its successor, and values taken away. **Defaults** 40 KiB a value, answers within a second.
+//!
+//! A claim is how one machine does what all of them could: it ends by itself, so that a machine that died keeps nobody
+//! waiting for ever. It is no proof: who was suspended for longer may still believe in his own. So nothing may break
+//! where two act at once; a claim only makes that rare.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::keys::{Context, Seal};
+use crate::store::StoreError;
+use crate::{Clock, Keys, SettingError};
+
+/// Small values under names, seen by all machines that share a store and keys. A clone of an `Arc` is how it is shared.
+///
+/// It connects at the first question and again whenever the connection broke: to open it asks nobody.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use panoply::shared::Shared;
+/// use panoply::{Clock, Keys};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = Keys::from_env("PANOPLY_KEYS")?;
+/// let shared = Shared::open("redis://127.0.0.1:6379", &keys, &Clock::system())?;
+/// let (hour, minute) = (Duration::from_secs(3_600), Duration::from_secs(60));
+/// if shared.claim("teapot", "machine 1", minute).await? {
+///     shared.write("teapot", b"brewed once", hour).await?;
+///     shared.release("teapot", "machine 1").await?;
+/// }
+/// assert_eq!(shared.read("teapot").await?.as_deref(), Some(&b"brewed once"[..]));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Shared {
+    place: Place,
+    seal: Seal,
+    clock: Clock,
+}
+
+enum Place {
+    #[cfg(feature = "redis")]
+    Redis(Box<redis::Redis>),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<postgres::Postgres>),
+}
+
+impl Shared {
+    /// The values in the store at `url`, as `counters::open` takes it, sealed with `keys`. `clock` tells when a value
+    /// was sealed; when it ends is the store's to say.
+    ///
+    /// # Errors
+    /// When no other machine sees what is there, when it was not compiled in, or when the store does not take the URL.
+    /// An error never shows what the URL holds: that may be a password.
+    pub fn open(url: &str, keys: &Keys, clock: &Clock) -> Result<Self, SettingError> {
+        let place = match url.split(':').next().unwrap_or_default() {
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => {
+                Place::Redis(Box::new(redis::Redis::open(url)?))
+            }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Place::Postgres(Box::new(postgres::Postgres::open(url)?)),
+            _ => {
+                return Err(SettingError::new(
+                    "what is kept at this URL is not seen by other machines",
+                    "write redis://…, rediss://… or postgres://…",
+                ));
+            }
+        };
+        Ok(Self { place, seal: keys.seal("shared values"), clock: clock.clone() })
+    }
+
+    /// What stands under `name`. What is there but was sealed with other keys, or for another name, is as good as not
+    /// there, and the log says so.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.read(name).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.read(name).await,
+        }?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let opened = self.seal.open(&context(name), sealed.as_bytes());
+        if opened.is_none() {
+            tracing::warn!(
+                name,
+                hint = "give all machines the same `keys`, the old ones too until they are replaced on all",
+                "a value in the store was not sealed with these keys"
+            );
+        }
+        Ok(opened.map(|opened| opened.plain))
+    }
+
+    /// Puts `value` in the place of whatever stands under `name`, for `time`: between a millisecond and a hundred years.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the value is longer than [`LONGEST_VALUE`].
+    pub async fn write(&self, name: &str, value: &[u8], time: Duration) -> Result<(), StoreError> {
+        if value.len() > LONGEST_VALUE {
+            let message = format!("a value has {} bytes, at most {LONGEST_VALUE} were expected", value.len());
+            return Err(StoreError::Refused(message.into()));
+        }
+        let sealed = self.seal.seal(&context(name), value, self.clock.unix_time());
+        match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.write(name, &sealed, time).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.write(name, &sealed, time).await,
+        }
+    }
+
+    /// Takes what stands under `name` away; it is no error when nothing does.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.remove(name).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.remove(name).await,
+        }
+    }
+
+    /// Whether `name` is now `holder`'s, for `time` from now: because it was nobody's, or his already. `holder` is told
+    /// from all others by a random part. Claims and values of one name have nothing to do with each other.
+    ///
+    /// # Errors
+    /// When the store does not answer. Perhaps it is claimed then, and perhaps not: it ends by itself.
+    pub async fn claim(&self, name: &str, holder: &str, time: Duration) -> Result<bool, StoreError> {
+        match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.claim(name, holder, time).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.claim(name, holder, time).await,
+        }
+    }
+
+    /// Gives `name` free, where it is still `holder`'s.
+    ///
+    /// # Errors
+    /// When the store does not answer; then it ends by itself.
+    pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.release(name, holder).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.release(name, holder).await,
+        }
+    }
+}
+
+/// Where it is, and nothing that lets one in.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Shared");
+        match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => shown.field("at", redis),
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => shown.field("at", postgres),
+        };
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// How long a value may be, in bytes: sealed and in base64 it is a third longer, and a [`Seal`] opens 64 KiB.
+pub const LONGEST_VALUE: usize = 40 * 1024;
+
+fn context(name: &str) -> Context<'_> {
+    Context { site: "", name }
+}
+
+/// In milliseconds, at least one.
+fn milliseconds(time: Duration) -> i64 {
+    let whole = time.min(crate::store::LONGEST).as_nanos().div_ceil(1_000_000);
+    i64::try_from(whole).unwrap_or(i64::MAX).max(1)
+}
+
+#[cfg(all(test, feature = "redis", feature = "postgres"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_one_that_other_machines_see_and_is_never_shown_whole() {
+        let keys = Keys::new([Keys::generate()]).unwrap();
+        for (url, found) in [
+            ("redis://ann:hunter2@127.0.0.1:6379/1", "127.0.0.1:6379"),
+            ("redis://:hunter2@127.0.0.1:1,redis://:hunter2@127.0.0.1:2", "127.0.0.1:2"),
+            ("postgres://ann:hunter2@127.0.0.1/shop", "shop"),
+            ("memory", "not seen by other machines"),
+            ("hunter2", "not seen by other machines"),
+            ("redis://ann:hunter2@127.0.0.1:port", "none that Redis has"),
+            ("postgres://ann:hunter2@127.0.0.1:port/shop", "none that PostgreSQL has"),
+        ] {
+            let text = match Shared::open(url, &keys, &Clock::manual()) {
+                Ok(shared) => format!("{shared:?}"),
+                Err(error) => format!("{error} {error:?} {}", error.hint()),
+            };
+            assert!(text.contains(found) && !text.contains("hunter2"), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_rounded_up_to_milliseconds_and_none_is_zero() {
+        for (nanos, found) in [(0, 1), (1, 1), (1_000_001, 2)] {
+            assert_eq!(milliseconds(Duration::from_nanos(nanos)), found, "{nanos}");
+        }
+        assert!(milliseconds(Duration::MAX) < i64::MAX / 1_000);
+    }
+}

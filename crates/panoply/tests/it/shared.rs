@@ -1,0 +1,126 @@
+//! What one machine writes all others read, and nobody else; one of them claims, and a claim ends.
+#![allow(clippy::disallowed_methods, reason = "real servers live by the machine's clock")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use panoply::shared::{LONGEST_VALUE, Shared};
+use panoply::{Clock, Keys};
+
+use crate::store::postgres_server::PostgresServer;
+use crate::store::server::{RedisCluster, RedisServer, mute};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_shares_alone_and_as_a_cluster() {
+    let server = RedisServer::start();
+    keeps_every_promise(&server.url()).await;
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(server.answers("DBSIZE"), "0", "nothing stays for ever");
+    let cluster = RedisCluster::start();
+    keeps_every_promise(&cluster.urls().join(",")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_shares() {
+    let server = PostgresServer::start();
+    keeps_every_promise(&server.url()).await;
+    server.psql("UPDATE panoply_shared SET expire = 0");
+    let shared = open(&server.url(), &[&Keys::generate()]);
+    shared.write("last", b"x", SHORT).await.unwrap();
+    assert_eq!(server.psql("SELECT name FROM panoply_shared"), "value:last", "what ended long ago is gone");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_or_mute_is_told_in_time() {
+    let (_listener, port) = mute();
+    let gone = "redis://127.0.0.1:1".to_owned();
+    for url in [gone, format!("redis://127.0.0.1:{port}"), format!("postgres://ann@127.0.0.1:{port}/shop")] {
+        let shared = open(&url, &[&Keys::generate()]);
+        let asked = tokio::time::timeout(Duration::from_secs(5), shared.read("x")).await;
+        assert!(asked.expect("in time").is_err(), "{url}");
+        assert!(shared.claim("x", "one", SHORT).await.is_err(), "{url}: no claim without a store");
+    }
+}
+
+async fn keeps_every_promise(url: &str) {
+    let (old, new) = (Keys::generate(), Keys::generate());
+    let [one, two] = [open(url, &[&old]), open(url, &[&new, &old])];
+    values(&one, &two).await;
+    sealed(url, &one, &two, &new).await;
+    claims(&one, &two).await;
+    one_of_many(url, &old).await;
+    everything_ends(&one).await;
+}
+
+async fn values(one: &Shared, two: &Shared) {
+    assert_eq!(one.read("name").await.unwrap(), None);
+    for value in [&b""[..], b"\0\xff a value", &[7; LONGEST_VALUE]] {
+        one.write("name", value, LONG).await.unwrap();
+        assert_eq!(two.read("name").await.unwrap().unwrap(), value);
+    }
+    let error = one.write("name", &[7; LONGEST_VALUE + 1], LONG).await.unwrap_err();
+    assert!(format!("{error:?}").contains("at most"), "{error:?}");
+    for odd in ["", "a:b", "{a}", "ä ö'\"", "*.shop.example", "claim:name"] {
+        assert_eq!(one.read(odd).await.unwrap(), None, "{odd}");
+        one.write(odd, odd.as_bytes(), LONG).await.unwrap();
+        assert_eq!(two.read(odd).await.unwrap().unwrap(), odd.as_bytes(), "{odd}");
+        two.remove(odd).await.unwrap();
+        two.remove(odd).await.unwrap();
+        assert_eq!(one.read(odd).await.unwrap(), None, "{odd}");
+    }
+    one.remove("name").await.unwrap();
+}
+
+/// What other keys sealed is not there.
+async fn sealed(url: &str, one: &Shared, two: &Shared, new: &str) {
+    two.write("sealed", b"with the new key", LONG).await.unwrap();
+    assert_eq!(one.read("sealed").await.unwrap(), None, "he has the old key alone");
+    let only_new = open(url, &[new]);
+    assert_eq!(only_new.read("sealed").await.unwrap().unwrap(), b"with the new key");
+    two.remove("sealed").await.unwrap();
+}
+
+async fn claims(one: &Shared, two: &Shared) {
+    one.write("task", b"a value", LONG).await.unwrap();
+    assert!(one.claim("task", "one", LONG).await.unwrap());
+    assert!(one.claim("task", "one", LONG).await.unwrap(), "his already");
+    assert!(!two.claim("task", "two", LONG).await.unwrap());
+    two.release("task", "two").await.unwrap();
+    assert!(!two.claim("task", "two", LONG).await.unwrap(), "nobody releases another's");
+    assert!(two.claim("other task", "two", SHORT).await.unwrap());
+    one.release("task", "one").await.unwrap();
+    one.release("task", "one").await.unwrap();
+    assert!(two.claim("task", "two", SHORT).await.unwrap());
+    assert_eq!(two.read("task").await.unwrap().unwrap(), b"a value", "a claim is no value");
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    assert!(one.claim("task", "one", SHORT).await.unwrap(), "a claim ends");
+    one.remove("task").await.unwrap();
+}
+
+async fn one_of_many(url: &str, key: &str) {
+    let shared = Arc::new(open(url, &[key]));
+    let mut tries = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let shared = Arc::clone(&shared);
+        tries.spawn(async move { shared.claim("race", &number.to_string(), SHORT).await.unwrap() });
+    }
+    let held = tries.join_all().await.into_iter().filter(|held| *held).count();
+    assert_eq!(held, 1);
+}
+
+async fn everything_ends(one: &Shared) {
+    one.write("short", b"x", SHORT).await.unwrap();
+    assert!(one.read("short").await.unwrap().is_some());
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    assert_eq!(one.read("short").await.unwrap(), None);
+    one.write("long", b"x", Duration::MAX).await.unwrap();
+    assert!(one.read("long").await.unwrap().is_some());
+    one.remove("long").await.unwrap();
+}
+
+fn open(url: &str, secrets: &[&str]) -> Shared {
+    Shared::open(url, &Keys::new(secrets).unwrap(), &Clock::system()).unwrap()
+}
+
+const SHORT: Duration = Duration::from_millis(700);
+const LONG: Duration = Duration::from_secs(600);
