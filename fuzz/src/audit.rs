@@ -2,9 +2,9 @@ use std::fs;
 
 use panoply_inspect::audit::advisory::Advisories;
 use panoply_inspect::audit::graph::Ecosystem;
+use panoply_inspect::audit::hole::{Fixed, Hole};
 use panoply_inspect::audit::import::Import;
 use panoply_inspect::audit::index::Index;
-use panoply_inspect::audit::matching::{affects, mends};
 use panoply_inspect::audit::osv;
 use panoply_inspect::audit::range::Range;
 use panoply_inspect::audit::version::Version;
@@ -32,8 +32,10 @@ pub fn range(input: &[u8]) {
 pub fn advisory(input: &[u8]) {
     let Ok(record) = osv::read(input) else { return };
     for (ecosystem, advisory) in record.advisories {
-        if let Some(mend) = mends(ecosystem, &advisory.affected, "1.0.0") {
-            assert_eq!(affects(ecosystem, &advisory.affected, &mend), Some(false), "{mend}");
+        for hole in Hole::all(vec![advisory]) {
+            if let Some(fixed) = Fixed::of(ecosystem, &[&hole], "1.0.0") {
+                assert_eq!(hole.affects(ecosystem, &fixed.example()), Some(false), "{fixed}");
+            }
         }
     }
 }

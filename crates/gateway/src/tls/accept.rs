@@ -67,8 +67,8 @@ impl Tls {
         };
         let local = start.io.local_addr()?.ip().to_canonical();
         let shown = match &name {
-            Some(_) => self.certificates.find(name.as_deref()).or_else(|| self.certificates.find(None)),
-            None => self.certificates.at(local).or_else(|| self.certificates.find(None)),
+            Some(_) => self.certificates.shown(name.as_deref()),
+            None => self.certificates.at(local).or_else(|| self.certificates.shown(None)),
         };
         let mut terms = self.terms(called.site());
         if name.is_none()
@@ -155,7 +155,7 @@ pub(super) struct ByName(pub(super) Arc<Certificates>);
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let shown = self.0.find(hello.server_name()).or_else(|| self.0.find(None))?;
+        let shown = self.0.shown(hello.server_name())?;
         Some(Arc::clone(shown.certified()))
     }
 }

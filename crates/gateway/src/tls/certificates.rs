@@ -36,6 +36,11 @@ impl Certificates {
         }
     }
 
+    /// What a visitor is shown: the certificate for the name, else the first.
+    pub(crate) fn shown(&self, server_name: Option<&str>) -> Option<Arc<Certificate>> {
+        self.find(server_name).or_else(|| self.find(None))
+    }
+
     /// The certificate for an address of this machine: who asks for an address names nothing (RFC 6066 §3).
     pub(crate) fn at(&self, address: IpAddr) -> Option<Arc<Certificate>> {
         let shown = self.shown.load();

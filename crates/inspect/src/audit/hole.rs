@@ -208,6 +208,7 @@ fn standing(id: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::advisory::Span;
     use crate::audit::sketch::advisory;
 
     #[test]
@@ -241,6 +242,40 @@ mod tests {
         assert_eq!(holes[0].severity, Some(Severity::High));
         assert_eq!(holes[0].affects(Ecosystem::Npm, "1.3.0"), Some(true));
         assert_eq!(Fixed::of(Ecosystem::Npm, &[&holes[0]], "1.0.0"), Some(Fixed::After("1.4.0".to_owned())));
+    }
+
+    #[test]
+    fn the_nearest_version_is_the_first_end_that_is_clean_itself() {
+        let span = |introduced: &str, end: End| Span { introduced: introduced.to_owned(), end };
+        let fixed = |introduced: &str, fixed: &str| span(introduced, End::Fixed(fixed.to_owned()));
+        let stairs = Affected {
+            spans: vec![fixed("0", "1.2.0"), fixed("1.2.0", "1.3.0"), fixed("2.0.0", "2.1.0")],
+            ..Affected::default()
+        };
+        let named = Affected {
+            spans: vec![fixed("0", "1.2.0")],
+            versions: vec!["1.2.0".to_owned()],
+            ..Affected::default()
+        };
+        let open = Affected {
+            spans: vec![span("0", End::Open)],
+            last_known: Some("<2.0.0".to_owned()),
+            ..Affected::default()
+        };
+        for (affected, version, mended) in [
+            (&stairs, "1.0.0", Some("1.3.0")),
+            (&stairs, "1.2.5", Some("1.3.0")),
+            (&stairs, "2.0.1", Some("2.1.0")),
+            (&stairs, "3.0.0", None),
+            (&named, "1.0.0", None),
+            (&open, "1.0.0", None),
+            (&stairs, "latest", None),
+        ] {
+            let record = Advisory { affected: affected.clone(), ..advisory("a", "GHSA-1", "", "0..") };
+            let holes = Hole::all(vec![record]);
+            let found = Fixed::of(Ecosystem::Npm, &[&holes[0]], version).map(|fixed| fixed.to_string());
+            assert_eq!(found.as_deref(), mended, "{version} in {affected:?}");
+        }
     }
 
     #[test]

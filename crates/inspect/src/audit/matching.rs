@@ -1,4 +1,4 @@
-//! Is this version affected, and which is the nearest that is not?
+//! Is this version affected?
 //!
 //! The rule is OSV's (schema, § "evaluation"): a version is affected when it is listed by name or lies in any span. A
 //! version or a bound that cannot be read is no "no": it is an answer of its own.
@@ -19,26 +19,6 @@ pub fn affects(ecosystem: Ecosystem, affected: &Affected, version: &str) -> Opti
     }
     let version = parse(ecosystem, version)?;
     Bounds::of(affected).holds(&version)
-}
-
-/// The lowest version from `version` on that no span holds and no list names, as far as the record knows one.
-///
-/// A record knows only the versions at which spans end; whether one was published, the registry knows.
-#[must_use]
-pub fn mends(ecosystem: Ecosystem, affected: &Affected, version: &str) -> Option<String> {
-    let from = parse(ecosystem, version)?;
-    let mut fixed: Vec<(Version, &str)> = affected
-        .spans
-        .iter()
-        .filter_map(|span| match &span.end {
-            End::Fixed(fixed) => Some((Version::parse_bound(fixed)?, fixed.as_str())),
-            End::LastAffected(_) | End::Open => None,
-        })
-        .filter(|(fixed, _)| *fixed >= from)
-        .collect();
-    fixed.sort();
-    let clean = |(_, fixed): &&(Version, &str)| affects(ecosystem, affected, fixed) == Some(false);
-    fixed.iter().find(clean).map(|(version, _)| version.to_string())
 }
 
 /// The spans, and what bounds those without an end.
@@ -147,32 +127,6 @@ mod tests {
             (&unreadable, "9.9.9", Some(true)),
         ] {
             assert_eq!(affects(Ecosystem::Npm, affected, version), told, "{version} in {affected:?}");
-        }
-    }
-
-    #[test]
-    fn the_nearest_mend_is_the_first_end_that_is_clean_itself() {
-        let stairs = affected(
-            &[("0", fixed("1.2.0")), ("1.2.0", fixed("1.3.0")), ("2.0.0", fixed("2.1.0"))],
-            &[],
-            None,
-        );
-        let named = affected(&[("0", fixed("1.2.0"))], &["1.2.0"], None);
-        let open = affected(&[("0", End::Open)], &[], Some("<2.0.0"));
-        for (affected, version, mended) in [
-            (&stairs, "1.0.0", Some("1.3.0")),
-            (&stairs, "1.2.5", Some("1.3.0")),
-            (&stairs, "2.0.1", Some("2.1.0")),
-            (&stairs, "3.0.0", None),
-            (&named, "1.0.0", None),
-            (&open, "1.0.0", None),
-            (&stairs, "latest", None),
-        ] {
-            assert_eq!(
-                mends(Ecosystem::Npm, affected, version).as_deref(),
-                mended,
-                "{version} in {affected:?}"
-            );
         }
     }
 }
