@@ -38,8 +38,8 @@ pub(crate) struct AccessLog {
     closing: AtomicBool,
     written: (Mutex<bool>, Condvar),
     dropped: AtomicU64,
-    /// The minute of the last warning, counted from 1; 0: there was none.
-    warned: AtomicU64,
+    /// The second before which nothing more is said.
+    quiet_until: AtomicU64,
 }
 
 /// One thread's lines, and on no cache line of another's.
@@ -63,7 +63,7 @@ impl AccessLog {
             closing: AtomicBool::new(false),
             written: Default::default(),
             dropped: AtomicU64::new(0),
-            warned: AtomicU64::new(0),
+            quiet_until: AtomicU64::new(0),
         }))
     }
 
@@ -176,8 +176,9 @@ impl AccessLog {
 
     /// Once a minute.
     fn is_news(&self) -> bool {
-        let minute = self.clock.now().as_secs() / 60 + 1;
-        self.warned.fetch_max(minute, Ordering::Relaxed) < minute
+        let now = self.clock.now().as_secs();
+        let quiet = |until| (now >= until).then_some(now + 60);
+        self.quiet_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, quiet).is_ok()
     }
 
     fn wake(&self) {

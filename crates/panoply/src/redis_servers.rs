@@ -115,7 +115,7 @@ impl Servers {
                     return Ok(Connection::One(lanes.clone()));
                 }
                 let new = [self.manager(info)?, self.manager(info)?];
-                Ok(Connection::One(lanes.get_or_init(|| Lanes::new(new)).clone()))
+                Ok(Connection::One(lanes.get_or_init(|| Lanes::new(new, self.timeout)).clone()))
             }
             Which::Cluster(nodes, connection) => {
                 let connect = async || {

@@ -5,7 +5,9 @@ mod ledger;
 mod settlement;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use self::inner::Inner;
@@ -113,11 +115,7 @@ impl Counters for Insured {
             return Answer::now(Ok(count));
         }
         let (inner, name, rule) = (Arc::clone(&self.inner), Name::from(key), *rule);
-        let ask = async move { inner.add(&name, points, &rule).await };
-        Answer::later(async move {
-            let asked = carried_out(ask).await;
-            Ok(asked.unwrap_or_else(|| self.inner.insure(&Name::from(key), points, &rule, true)))
-        })
+        Answer::later(begun(async move { Ok(inner.add(&name, points, &rule).await) }))
     }
 
     fn peek<'a>(&'a self, key: Key<'a>) -> Answer<'a, Option<Count>> {
@@ -125,8 +123,7 @@ impl Counters for Insured {
             return Answer::now(Ok(count));
         }
         let (inner, name) = (Arc::clone(&self.inner), Name::from(key));
-        let ask = async move { inner.peek(&name).await };
-        Answer::later(async move { Ok(carried_out(ask).await.unwrap_or_else(|| self.inner.remembered(key))) })
+        Answer::later(begun(async move { Ok(inner.peek(&name).await) }))
     }
 
     fn set<'a>(&'a self, key: Key<'a>, count: Count) -> Answer<'a, ()> {
@@ -142,11 +139,7 @@ impl Counters for Insured {
             return Answer::now(Ok(self.inner.insure_forgetting(&Name::from(key))));
         }
         let (inner, name) = (Arc::clone(&self.inner), Name::from(key));
-        let ask = async move { inner.forget(&name).await };
-        Answer::later(async move {
-            let asked = carried_out(ask).await;
-            Ok(asked.unwrap_or_else(|| self.inner.insure_forgetting(&Name::from(key))))
-        })
+        Answer::later(begun(async move { Ok(inner.forget(&name).await) }))
     }
 
     /// All that the store knows, or, while it fails, this machine's memory.
@@ -169,13 +162,10 @@ impl Insured {
             return Answer::now(Ok(()));
         }
         let (inner, name) = (Arc::clone(&self.inner), Name::from(key));
-        let ask = async move { inner.put(&name, base, count).await };
-        Answer::later(async move {
-            if carried_out(ask).await.is_none() {
-                self.inner.insure_putting(&Name::from(key), base, count);
-            }
+        Answer::later(begun(async move {
+            inner.put(&name, base, count).await;
             Ok(())
-        })
+        }))
     }
 }
 
@@ -185,7 +175,31 @@ impl fmt::Debug for Insured {
     }
 }
 
-/// To its end, whoever waits for it; nothing where the runtime ends before.
-async fn carried_out<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-    tokio::spawn(work).await.ok()
+/// Work that goes on to its end once it was begun, also when nobody waits for it any more.
+async fn begun<F: Future<Output: Send> + Send + 'static>(work: F) -> F::Output {
+    Begun(Some(Box::pin(work))).await
+}
+
+struct Begun<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Begun<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else { return Poll::Pending };
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+/// Where a runtime ends, so does its work.
+impl<F: Future<Output: Send> + Send + 'static> Drop for Begun<F> {
+    fn drop(&mut self) {
+        if let (Some(work), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
 }

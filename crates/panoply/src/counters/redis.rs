@@ -15,8 +15,9 @@ use crate::store::StoreError;
 /// the points in decimal, the time the key's own. Node and Rust count together.
 ///
 /// It connects at the first use and again whenever the connection broke, so a site starts without its counters. All
-/// requests share two connections, and each call is one round trip; hits that come at once go in one write. What found the connection broken is asked once more
-/// on a new one, but for points that are given back: a hit may be counted twice then, and never a reward.
+/// requests share two connections, and each call is one round trip; hits that come at once go in one write. What found
+/// the connection broken is asked once more on a new one, but for points that are given back: a hit may be counted
+/// twice then, and never a reward. What waited for its turn as long as an answer may take is not asked at all.
 ///
 /// Redis counts in seconds: a window, a block and the time of [`set`](Counters::set) are rounded up. A value that is
 /// no whole number is an error, and stays.

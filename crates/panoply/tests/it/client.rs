@@ -70,8 +70,7 @@ struct File {
 
 #[tokio::test]
 async fn a_proxy_that_nobody_declared_blocks_nobody_and_is_named_once_a_day() {
-    let lines = Log::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Log::listening();
     let clock = Clock::manual();
     let shield = Shield::bare()
         .world(Arc::new(World::new(clock.clone())))
@@ -99,8 +98,7 @@ async fn a_proxy_that_nobody_declared_blocks_nobody_and_is_named_once_a_day() {
 
 #[tokio::test]
 async fn where_nobody_says_who_asks_nobody_is_blocked() {
-    let lines = Log::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Log::listening();
     let app = app(Shield::bare().rate_limit(RateLimit::of("1/day".parse().unwrap())));
     for _ in 0..3 {
         let request = Request::new(Body::empty());

@@ -178,16 +178,14 @@ impl http_body::Body for TickAndWait {
 
 #[test]
 fn the_original_is_in_the_log_under_the_id_that_the_visitor_sees() {
-    let log = Log::default();
+    let (log, _guard) = Log::listening();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let answers: Vec<_> = tracing::subscriber::with_default(log.clone(), || {
-        let shield = Shield::bare().errors(Errors::default());
-        let ask = || {
-            let said = says(500, "text/plain", "Error: password=hunter2 is wrong\n    at f (/srv/a.js:1:2)");
-            runtime.block_on(answer(&shield, asks(Method::GET, "application/json"), said))
-        };
-        (0..20).map(|_| ask()).collect()
-    });
+    let shield = Shield::bare().errors(Errors::default());
+    let ask = || {
+        let said = says(500, "text/plain", "Error: password=hunter2 is wrong\n    at f (/srv/a.js:1:2)");
+        runtime.block_on(answer(&shield, asks(Method::GET, "application/json"), said))
+    };
+    let answers: Vec<_> = (0..20).map(|_| ask()).collect();
     let lines = log.events();
     let originals: Vec<_> = lines.iter().filter(|line| line.contains_key("original")).collect();
     assert_eq!(originals.len(), 10, "ten a second: {lines:?}");

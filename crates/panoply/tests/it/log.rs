@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 use tracing::{Event, Metadata, Subscriber, span};
 
 /// Keeps every event's fields.
@@ -12,6 +13,19 @@ use tracing::{Event, Metadata, Subscriber, span};
 pub(crate) struct Log(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
 
 impl Log {
+    /// What this thread writes from now on, until the guard goes.
+    ///
+    /// `tracing` asks once for each place in the code whether anybody wants to hear of it. As long as there is one
+    /// listener, it asks that of the thread that comes by first, which may be another test's: so there is always one
+    /// more, for all threads.
+    pub(crate) fn listening() -> (Self, DefaultGuard) {
+        static ALWAYS: Once = Once::new();
+        ALWAYS.call_once(|| set_global_default(Self::default()).unwrap());
+        let log = Self::default();
+        let guard = set_default(log.clone());
+        (log, guard)
+    }
+
     pub(crate) fn events(&self) -> Vec<BTreeMap<&'static str, String>> {
         self.0.lock().unwrap().clone()
     }

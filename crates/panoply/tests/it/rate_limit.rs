@@ -501,8 +501,7 @@ async fn a_shared_limit_is_one_question_and_node_s_key() {
 #[tokio::test]
 async fn where_the_counters_fail_the_rate_still_holds() {
     let server = RedisServer::stopped();
-    let lines = Log::default();
-    let _guard = tracing::subscriber::set_default(lines.clone());
+    let (lines, _guard) = Log::listening();
     let counters = Arc::new(Redis::connect(&server.url()).unwrap().timeout(Duration::from_millis(100)));
     let [app, _] =
         two_machines(counters, "rate = \"3/day\"\nlimits.login = { rate = \"1/min\", shared = true }");

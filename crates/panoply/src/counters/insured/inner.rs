@@ -1,13 +1,13 @@
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::State;
 use super::breaker::Breaker;
 use super::hot::{Before, Hot};
-use super::ledger::{Base, Entry, Ledger, Name};
-use super::settlement::Attempt;
+use super::ledger::{Base, Ledger, Name};
+use super::settlement::{Attempt, Rest};
 use crate::Clock;
 use crate::counters::{Answer, Count, Counters, Key, Memory, Rule};
 use crate::store::StoreError;
@@ -23,7 +23,9 @@ pub(super) struct Inner {
     hot: Hot,
     ledger: Mutex<Ledger>,
     /// How many keys the ledger has, for those who need not look.
-    owed: AtomicU64,
+    pub(super) owed: AtomicU64,
+    /// Whether somebody tells the store what it is owed.
+    pub(super) settling: AtomicBool,
     outages: AtomicU64,
     insured: AtomicU64,
     spared: AtomicU64,
@@ -39,6 +41,7 @@ impl Inner {
             hot: Hot::new(),
             ledger: Mutex::default(),
             owed: AtomicU64::default(),
+            settling: AtomicBool::default(),
             outages: AtomicU64::default(),
             insured: AtomicU64::default(),
             spared: AtomicU64::default(),
@@ -100,20 +103,23 @@ impl Inner {
         hot.map(Some)
     }
 
-    pub(super) async fn add(&self, name: &Name, points: i64, rule: &Rule) -> Count {
+    pub(super) async fn add(self: &Arc<Self>, name: &Name, points: i64, rule: &Rule) -> Count {
         let key = name.key();
         let before = self.hot.before(key, self.clock.now());
         let points = points.saturating_add(before.more);
         let asked = async {
-            self.settle(name).await?;
-            self.store.add(key, points, rule).await
+            if !self.settle(name).await? {
+                return Ok(None);
+            }
+            self.store.add(key, points, rule).await.map(Some)
         };
         match asked.await {
-            Ok(count) => {
-                self.breaker.worked();
+            Ok(Some(count)) => {
+                self.worked();
                 self.learn(name, count, rule, &before);
                 count
             }
+            Ok(None) => self.insure(name, points, rule, false),
             Err(error) => {
                 self.failed(&error);
                 self.insure(name, points, rule, true)
@@ -121,16 +127,19 @@ impl Inner {
         }
     }
 
-    pub(super) async fn peek(&self, name: &Name) -> Option<Count> {
+    pub(super) async fn peek(self: &Arc<Self>, name: &Name) -> Option<Count> {
         let asked = async {
-            self.settle(name).await?;
-            self.store.peek(name.key()).await
+            if !self.settle(name).await? {
+                return Ok(None);
+            }
+            self.store.peek(name.key()).await.map(Some)
         };
         match asked.await {
-            Ok(found) => {
-                self.breaker.worked();
+            Ok(Some(found)) => {
+                self.worked();
                 found.map(|count| self.hot.with_more(name.key(), count, self.clock.now()))
             }
+            Ok(None) => self.remembered(name.key()),
             Err(error) => {
                 self.failed(&error);
                 self.insured.fetch_add(1, Relaxed);
@@ -139,10 +148,12 @@ impl Inner {
         }
     }
 
-    pub(super) async fn put(&self, name: &Name, base: Base, count: Count) {
+    pub(super) async fn put(self: &Arc<Self>, name: &Name, base: Base, count: Count) {
         let key = name.key();
+        if let Noted::BeingTold = self.take(name) {
+            return self.insure_putting(name, base, count);
+        }
         self.hot.lift(key, self.clock.now());
-        self.take(name);
         self.remember(key, count, base == Base::Blocked);
         let asked = if base == Base::Blocked {
             self.store.block(key, count).await
@@ -150,7 +161,7 @@ impl Inner {
             self.store.set(key, count).await
         };
         match asked {
-            Ok(()) => self.breaker.worked(),
+            Ok(()) => self.worked(),
             Err(error) => {
                 self.failed(&error);
                 self.insure_putting(name, base, count);
@@ -158,13 +169,17 @@ impl Inner {
         }
     }
 
-    pub(super) async fn forget(&self, name: &Name) -> bool {
+    pub(super) async fn forget(self: &Arc<Self>, name: &Name) -> bool {
         let key = name.key();
+        let owed = match self.take(name) {
+            Noted::Nothing => false,
+            Noted::Taken => true,
+            Noted::BeingTold => return self.insure_forgetting(name),
+        };
         self.hot.lift(key, self.clock.now());
-        let owed = self.take(name).is_some();
         match self.store.forget(key).await {
             Ok(stood) => {
-                self.breaker.worked();
+                self.worked();
                 let _ = at_once(self.memory.forget(key));
                 // Who was asked before the key was forgotten may have come after.
                 self.hot.lift(key, self.clock.now());
@@ -187,8 +202,10 @@ impl Inner {
             ledger.failed(name);
         }
         let before = self.remembered(key).map_or(0, |count| count.points);
-        let others = if ledger.has(name, now) { 0 } else { self.share_of_others(before, rule) };
-        let counted = at_once(self.memory.add(key, points.saturating_add(others), rule));
+        let noted = ledger.others(name, now);
+        let others = noted.unwrap_or_else(|| self.share_of_others(before, rule));
+        let new = points.saturating_add(if noted.is_some() { 0 } else { others });
+        let counted = at_once(self.memory.add(key, new, rule));
         // Memory does not fail; if it did, nobody would be let in by that.
         let count = counted.unwrap_or(Count { points: i64::MAX, left: rule.block().or(rule.window()) });
         let owed = if sent { points.max(0) } else { points };
@@ -230,14 +247,18 @@ impl Inner {
     /// The store's word.
     fn learn(&self, name: &Name, count: Count, rule: &Rule, before: &Before) {
         let (key, now, over) = (name.key(), self.clock.now(), rule.is_over(count.points));
-        // An answer that comes late does not undo what was counted since.
-        if self.owed.load(Relaxed) == 0 || !self.ledger().has(name, now) {
-            self.remember(key, count, over);
-        }
+        self.remember_unless_noted(name, count, over);
         if over {
             self.hot.keep(key, before, count, now);
         } else if before.was_hot {
             self.hot.lift(key, self.clock.now());
+        }
+    }
+
+    /// An answer that comes late does not undo what was counted since.
+    pub(super) fn remember_unless_noted(&self, name: &Name, count: Count, blocks: bool) {
+        if self.owed.load(Relaxed) == 0 || !self.ledger().has(name, self.clock.now()) {
+            self.remember(name.key(), count, blocks);
         }
     }
 
@@ -251,7 +272,7 @@ impl Inner {
         left - (left / machines + i64::from(left % machines > 0))
     }
 
-    fn failed(&self, error: &StoreError) {
+    pub(super) fn failed(&self, error: &StoreError) {
         if self.breaker.failed(error) {
             self.opened(error);
         }
@@ -275,21 +296,29 @@ impl Inner {
         );
     }
 
-    pub(super) fn take(&self, name: &Name) -> Option<Entry> {
+    /// Nothing is to be told of the key any more, for something else takes its place.
+    fn take(&self, name: &Name) -> Noted {
         if self.owed.load(Relaxed) == 0 {
-            return None;
+            return Noted::Nothing;
         }
         let mut ledger = self.ledger();
-        let entry = ledger.take(name);
+        if ledger.is_being_told(name) {
+            return Noted::BeingTold;
+        }
+        let taken = ledger.take(name);
         self.note_size(&ledger);
-        entry
+        taken.map_or(Noted::Nothing, |_| Noted::Taken)
     }
 
-    pub(super) fn put_back(&self, name: Name, entry: Entry) {
-        let mut ledger = self.ledger();
-        ledger.failed(&name);
-        ledger.put_back(name, entry, self.clock.now());
-        self.note_size(&ledger);
+    /// The store did what it was asked. What it is owed for other keys, it is told now, beside the requests.
+    fn worked(self: &Arc<Self>) {
+        self.breaker.worked();
+        if self.owed.load(Relaxed) > 0
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !self.settling.swap(true, Relaxed)
+        {
+            runtime.spawn(Rest::of(Arc::clone(self)).settle());
+        }
     }
 
     pub(super) fn note_size(&self, ledger: &Ledger) {
@@ -300,6 +329,14 @@ impl Inner {
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the ledger had of a key.
+enum Noted {
+    Nothing,
+    Taken,
+    /// It is on its way to the store: what comes now is told after it.
+    BeingTold,
 }
 
 /// Memory's answers are there when they are asked for.

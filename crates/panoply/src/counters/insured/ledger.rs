@@ -8,6 +8,8 @@ use crate::counters::{Count, Key, Rule};
 #[derive(Default)]
 pub(super) struct Ledger {
     entries: BTreeMap<Name, Entry>,
+    /// Whose entry is on its way to the store, and how many of memory's points are the other machines'.
+    being_told: BTreeMap<Name, i64>,
     bytes: usize,
     /// Of the last question that failed: what is asked next shall fail likewise.
     failed: Option<Name>,
@@ -51,8 +53,19 @@ pub(super) enum Base {
 }
 
 impl Ledger {
+    /// With those that are on their way.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.being_told.len()
+    }
+
+    pub(super) fn is_being_told(&self, name: &Name) -> bool {
+        self.being_told.contains_key(name)
+    }
+
+    /// How many of memory's points are the other machines', where something is to be told of the key.
+    pub(super) fn others(&self, name: &Name, now: Duration) -> Option<i64> {
+        let entry = self.entries.get(name).filter(|entry| now < entry.until);
+        entry.map(|entry| entry.others).or_else(|| self.being_told.get(name).copied())
     }
 
     pub(super) fn has(&self, name: &Name, now: Duration) -> bool {
@@ -89,13 +102,15 @@ impl Ledger {
 
     /// What could not be told after all; what was noted since stands.
     pub(super) fn put_back(&mut self, name: Name, mut entry: Entry, now: Duration) {
+        self.failed(&name);
         if let Some(later) = self.entries.get(&name).filter(|later| now < later.until) {
             if later.base != Base::Stored {
                 return;
             }
             entry.owed = entry.owed.saturating_add(later.owed);
             entry.rule = later.rule.or(entry.rule);
-            entry.others = entry.others.saturating_add(later.others);
+            // It went on from the same points.
+            entry.others = later.others;
             (entry.points, entry.until) = (later.points, later.until);
         }
         self.write(name, entry, now);
@@ -107,11 +122,26 @@ impl Ledger {
         Some(entry)
     }
 
+    /// Takes it for the store. Until [`end`](Self::end) nothing more of the key is: what overtakes it would be wrong.
+    pub(super) fn begin(&mut self, name: &Name) -> Option<Entry> {
+        if self.is_being_told(name) {
+            return None;
+        }
+        let entry = self.take(name)?;
+        self.being_told.insert(name.clone(), entry.others);
+        Some(entry)
+    }
+
     /// Any, but first that of the question that failed.
-    pub(super) fn take_next(&mut self) -> Option<(Name, Entry)> {
-        let failed = self.failed.take().filter(|name| self.entries.contains_key(name));
-        let name = failed.or_else(|| self.entries.keys().next().cloned())?;
-        self.take(&name).map(|entry| (name, entry))
+    pub(super) fn begin_next(&mut self) -> Option<(Name, Entry)> {
+        let is_free = |name: &&Name| !self.being_told.contains_key(*name);
+        let failed = self.failed.take().filter(|name| self.entries.contains_key(name) && is_free(&name));
+        let name = failed.or_else(|| self.entries.keys().find(is_free).cloned())?;
+        self.begin(&name).map(|entry| (name, entry))
+    }
+
+    pub(super) fn end(&mut self, name: &Name) {
+        self.being_told.remove(name);
     }
 
     pub(super) fn failed(&mut self, name: &Name) {
@@ -224,8 +254,10 @@ mod tests {
         let (mut ledger, rule) = (Ledger::default(), *Limiter::new("login", 3, MINUTE).rule());
         let count = |points| Count { points, left: Some(MINUTE) };
         ledger.add(name(1), (2, &rule), 0, count(2), Duration::ZERO);
-        let (taken, entry) = ledger.take_next().unwrap();
+        let (taken, entry) = ledger.begin_next().unwrap();
         ledger.add(name(1), (1, &rule), 0, count(3), Duration::ZERO);
+        assert!(ledger.begin_next().is_none() && ledger.begin(&taken).is_none(), "one at a time");
+        ledger.end(&taken);
         ledger.put_back(taken.clone(), entry.clone(), Duration::ZERO);
         let both = ledger.take(&name(1)).unwrap();
         assert_eq!((both.owed, both.points), (3, 3));
@@ -242,7 +274,7 @@ mod tests {
             ledger.add(name(n), (1, &rule), 0, Count { points: 1, left: None }, MINUTE);
         }
         ledger.failed(&name(2));
-        assert!(ledger.take_next().unwrap().0 == name(2));
-        assert!(ledger.take_next().unwrap().0 == name(1));
+        assert!(ledger.begin_next().unwrap().0 == name(2));
+        assert!(ledger.begin_next().unwrap().0 == name(1));
     }
 }

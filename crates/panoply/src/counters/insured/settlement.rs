@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::inner::{Inner, reason};
@@ -20,21 +21,20 @@ impl Attempt {
     /// Asks whether the store counts again, and if so tells it all that it is owed.
     pub(super) async fn make(mut self) {
         let inner = Arc::clone(&self.inner);
-        let told = match inner.settle_next().await {
+        let first = match inner.settle_next().await {
             Ok(Settled::Nothing) => inner.count_nothing().await.map(|()| 0_u64),
             settled => settled.map(|_| 1),
         };
-        let Ok(mut told) = told else { return };
+        let Ok(first) = first else { return };
         let time = inner.breaker.close();
         self.is_over = true;
-        loop {
-            match inner.settle_next().await {
-                Ok(Settled::Nothing) => break,
-                Ok(Settled::One) => told += 1,
-                Err(error) => return inner.open(&error),
+        match inner.settle_all().await {
+            Ok(more) => {
+                let keys = first + more;
+                tracing::info!(store = ?inner.store, ?time, keys, "the store of counts answers again");
             }
+            Err(error) => inner.open(&error),
         }
-        tracing::info!(store = ?inner.store, ?time, keys = told, "the store of counts answers again");
     }
 }
 
@@ -47,33 +47,78 @@ impl Drop for Attempt {
     }
 }
 
+/// What is left to tell while the store answers: the questions of one key failed, or came while it was being told.
+pub(super) struct Rest {
+    inner: Arc<Inner>,
+}
+
+impl Rest {
+    pub(super) const fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(super) async fn settle(self) {
+        if let Err(error) = self.inner.settle_all().await {
+            self.inner.failed(&error);
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.inner.settling.store(false, Relaxed);
+    }
+}
+
 impl Inner {
+    /// For how many keys.
+    async fn settle_all(&self) -> Result<u64, StoreError> {
+        let mut told = 0;
+        while let Settled::One = self.settle_next().await? {
+            told += 1;
+        }
+        Ok(told)
+    }
+
     async fn settle_next(&self) -> Result<Settled, StoreError> {
         let next = {
             let (mut ledger, now) = (self.ledger(), self.clock.now());
-            let next = std::iter::from_fn(|| ledger.take_next()).find(|(_, entry)| !entry.is_nothing(now));
+            let next = loop {
+                match ledger.begin_next() {
+                    Some((name, entry)) if entry.is_nothing(now) => ledger.end(&name),
+                    next => break next,
+                }
+            };
             self.note_size(&ledger);
             next
         };
-        let Some((name, mut entry)) = next else { return Ok(Settled::Nothing) };
-        let Err(error) = self.tell(&name, &mut entry).await else { return Ok(Settled::One) };
+        let Some((name, entry)) = next else { return Ok(Settled::Nothing) };
+        let mut telling = Telling { inner: self, name, entry: Some(entry) };
+        let Err(error) = telling.tell().await else { return Ok(Settled::One) };
         // Where the store counts for all others, it is this key's own fault.
         if matches!(error, StoreError::Refused(_)) && self.count_nothing().await.is_ok() {
             tracing::warn!(reason = %reason(&error), "what was counted under a key could not be told the store");
+            telling.entry = None;
             return Ok(Settled::One);
         }
-        self.put_back(name, entry);
         Err(error)
     }
 
-    /// Before the store is asked about a key, it is told what it does not know of it.
-    pub(super) async fn settle(&self, name: &Name) -> Result<(), StoreError> {
-        let Some(mut entry) = self.take(name) else { return Ok(()) };
-        let told = self.tell(name, &mut entry).await;
-        if told.is_err() {
-            self.put_back(name.clone(), entry);
+    /// Before the store is asked about a key, it is told what it does not know of it. `false`: it is being told just
+    /// now, and what overtook that would be wrong.
+    pub(super) async fn settle(&self, name: &Name) -> Result<bool, StoreError> {
+        if self.owed.load(Relaxed) == 0 {
+            return Ok(true);
         }
-        told
+        let entry = {
+            let mut ledger = self.ledger();
+            if ledger.is_being_told(name) {
+                return Ok(false);
+            }
+            ledger.begin(name)
+        };
+        let Some(entry) = entry else { return Ok(true) };
+        Telling { inner: self, name: name.clone(), entry: Some(entry) }.tell().await.map(|()| true)
     }
 
     async fn tell(&self, name: &Name, entry: &mut Entry) -> Result<(), StoreError> {
@@ -97,7 +142,7 @@ impl Inner {
             }
         };
         let over = entry.base == Base::Blocked || entry.rule.is_some_and(|rule| rule.is_over(stands.points));
-        self.remember(key, stands, over);
+        self.remember_unless_noted(name, stands, over);
         Ok(())
     }
 
@@ -132,6 +177,34 @@ impl Inner {
     /// A write, for who only reads does not count.
     async fn count_nothing(&self) -> Result<(), StoreError> {
         self.store.add(PROBE, 0, &Rule::new(1, Duration::from_secs(1))).await.map(drop)
+    }
+}
+
+/// An entry on its way to the store: back in the ledger unless it arrived, also when the runtime ends.
+struct Telling<'i> {
+    inner: &'i Inner,
+    name: Name,
+    entry: Option<Entry>,
+}
+
+impl Telling<'_> {
+    async fn tell(&mut self) -> Result<(), StoreError> {
+        if let Some(entry) = &mut self.entry {
+            self.inner.tell(&self.name, entry).await?;
+        }
+        self.entry = None;
+        Ok(())
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let mut ledger = self.inner.ledger();
+        ledger.end(&self.name);
+        if let Some(entry) = self.entry.take() {
+            ledger.put_back(self.name.clone(), entry, self.inner.clock.now());
+        }
+        self.inner.note_size(&ledger);
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) enum How {
     ReadOnly,
     /// It does not answer before it is told to.
     Hangs,
+    /// It answers one question each time that it is told to.
+    StepByStep,
 }
 
 impl Flaky {
@@ -45,9 +47,14 @@ impl Flaky {
 
     pub(super) fn goes(&self, how: How) {
         *self.how.lock().unwrap() = how;
-        if how != How::Hangs {
-            self.gate.add_permits(1_000);
+        match how {
+            How::Hangs | How::StepByStep => drop(self.gate.forget_permits(usize::MAX)),
+            _ => self.gate.add_permits(1_000),
         }
+    }
+
+    pub(super) fn answers_one(&self) {
+        self.gate.add_permits(1);
     }
 
     /// How many questions it got, since this was asked.
@@ -97,6 +104,10 @@ impl Flaky {
             }
             How::ReadOnly if key.is_some() => Err(StoreError::Refused("READONLY".into())),
             How::ReadOnly => answer.await,
+            How::StepByStep => {
+                self.gate.acquire().await.unwrap().forget();
+                answer.await
+            }
             How::Hangs => {
                 self.gate.acquire().await.unwrap().forget();
                 Err(StoreError::Slow(Duration::from_millis(500)))

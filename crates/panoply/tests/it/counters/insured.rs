@@ -74,8 +74,7 @@ async fn a_store_that_is_gone_is_asked_once_and_then_by_one_attempt_after_each_p
 
 #[tokio::test]
 async fn the_log_says_once_that_a_store_fails_and_once_that_it_answers_again() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = Log::listening();
     let clock = Clock::manual();
     let url = "redis://ann:hunter2@127.0.0.1:1";
     let gone = Insured::new(counters::open(url, &clock).unwrap(), &clock);
@@ -279,6 +278,50 @@ async fn blocks_and_lifts_are_told_when_the_store_answers_again() {
         None,
         "its hit is over by now, and the block was lifted"
     );
+}
+
+#[tokio::test]
+async fn who_is_kept_out_is_also_while_the_store_is_told_so() {
+    let clock = Clock::manual();
+    let (store, counters) = insured(&clock);
+    let limiter = Limiter::new("login", 3, MINUTE).block_time(10 * MINUTE);
+    limiter.penalty(&counters, "eve", 4).await.unwrap();
+    store.goes(How::Gone);
+    clock.advance(2 * SECOND);
+    assert!(refused(&counters, &limiter, "eve").await);
+    // As a server that was started anew: it is told her hit, and then her block.
+    store.lift(limiter.key("eve")).await;
+    store.goes(How::StepByStep);
+    clock.advance(SECOND);
+    limiter.get(&counters, "nobody").await.unwrap();
+    rest().await;
+    store.answers_one();
+    rest().await;
+    assert_eq!(store.stands(limiter.key("eve")).await.unwrap().points, 1, "one of two steps is done");
+    store.asked();
+    assert!(refused(&counters, &limiter, "eve").await);
+    assert_eq!((store.asked(), counters.state().owed), (0, 2));
+    assert!(limiter.delete(&counters, "eve").await.unwrap(), "an operator waits for nothing");
+    assert!(!refused(&counters, &limiter, "eve").await);
+    store.goes(How::Well);
+    rest().await;
+    assert_eq!((counters.state().down_for, counters.state().owed), (None, 0));
+    assert_eq!(store.stands(limiter.key("eve")).await.unwrap().points, 1, "what came last was told last");
+}
+
+#[tokio::test]
+async fn what_one_key_owes_is_told_though_nobody_asks_for_it_again() {
+    let clock = Clock::manual();
+    let (store, counters) = insured(&clock);
+    let limiter = Limiter::new("login", 3, MINUTE);
+    store.goes(How::Late);
+    limiter.penalty(&counters, "ann", 1).await.unwrap();
+    store.goes(How::Well);
+    assert_eq!((counters.state().down_for, counters.state().owed), (None, 1), "late once is no outage");
+    limiter.penalty(&counters, "bob", 1).await.unwrap();
+    rest().await;
+    assert_eq!(counters.state().owed, 0);
+    assert_eq!(store.stands(limiter.key("ann")).await.unwrap().points, 2, "once too often, not too seldom");
 }
 
 #[derive(Clone, Copy, Debug)]
