@@ -179,6 +179,11 @@ impl Passed {
     pub(crate) fn by(&self, practice: Practice) {
         self.0.store(self.0.load(Relaxed) | 1 << practice as u32, Relaxed);
     }
+
+    /// It has not decided after all.
+    pub(crate) fn not_by(&self, practice: Practice) {
+        self.0.store(self.0.load(Relaxed) & !(1 << practice as u32), Relaxed);
+    }
 }
 
 impl Tally {

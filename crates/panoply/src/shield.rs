@@ -267,10 +267,12 @@ impl Shield {
         let (mut request, body) = request.into_parts();
         let mut visit = self.visit(connection, &request);
         let mut admitted = self.admit(&mut visit, &mut request);
+        // Before each wait, since a visitor may go away meanwhile; and at the end.
         if admitted.is_ok() && visit.allowance.waits() {
+            visit.passed.not_by(Practice::RateLimit);
+            self.world.metrics.count_passed(&visit.passed);
             admitted = Box::pin(self.ask_counters(&mut visit)).await;
         }
-        // Before the app, since a visitor may go away meanwhile; and at the end.
         self.world.metrics.count_passed(&visit.passed);
         let answer = match admitted {
             Ok(()) => {
@@ -435,7 +437,10 @@ fn judge<P: Policy>(
     verdict: impl FnOnce(&P, &mut Visit) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
     let Some(policy) = guard.policy() else { return Ok(()) };
-    match verdict(policy, visit) {
+    let verdict = verdict(policy, visit);
+    // A practice that is asked twice says the last time what it says.
+    visit.passed.not_by(P::PRACTICE);
+    match verdict {
         Ok(()) => {
             visit.passed.by(P::PRACTICE);
             Ok(())

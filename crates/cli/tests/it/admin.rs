@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::process::Redis;
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
+use crate::servers::postgres_server::PostgresServer;
 
 #[tokio::test]
 async fn an_operator_lifts_the_ban_that_he_is_under_himself() {
@@ -331,6 +332,23 @@ async fn what_one_machine_bans_and_lifts_all_do_also_when_the_store_was_down_or_
     becomes(&other, 200).await;
     becomes(&one, 200).await;
     assert!(!redis.ask("KEYS *").contains("panoply:ban:"), "{}", redis.ask("KEYS *"));
+}
+
+#[tokio::test]
+async fn bans_and_lifts_travel_through_postgresql_too() {
+    let server = PostgresServer::start();
+    let url = server.url();
+    let app = Recorder::answering(OK);
+    let options = ["--admin", "127.0.0.1:0", "--store", &url];
+    let [one, other] = [(); 2].map(|()| Gateway::serve(app.address(), &options));
+    for (verb, status) in [("add", 403), ("lift", 200)] {
+        assert_eq!(one.operate(&["bans", verb, "127.0.0.1"]).0, Some(0), "{verb}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while other.client().get("/").await.status != status {
+            assert!(Instant::now() < deadline, "{verb}: {}", server.psql("select key, points from rlflx"));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -40,3 +40,10 @@ mod tls_faults;
 mod tls_grade;
 mod upstream;
 mod visitor;
+
+#[path = "../../../panoply/tests/it/store"]
+#[allow(dead_code, reason = "the library's tests need more of them")]
+mod servers {
+    pub(crate) mod postgres_server;
+    pub(crate) mod server;
+}

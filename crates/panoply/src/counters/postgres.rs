@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -20,7 +21,7 @@ use crate::{Clock, SettingError};
 /// It connects at the first use, keeps ten connections at most unless told, and replaces those that broke, so a site
 /// starts without its counters. Each call is one prepared statement. What found its connection closed is asked once
 /// more on a new one, but for points that are given back: a hit may be counted twice then, and never a reward.
-/// [`migrate`](Self::migrate) makes the table. Rows that expired an hour ago go every five minutes or so, as with Node.
+/// [`migrate`](Self::migrate) makes the table, or [`create_table`](Self::create_table) when it is first needed. Rows that expired an hour ago go every five minutes or so, as with Node.
 ///
 /// **Limits.** The column holds up to 2,147,483,647 points, where a count stays; a line or a count above is refused.
 /// A key is up to 255 characters: of a longer one, and of one that holds NUL, the first 190 stand there without it,
@@ -47,6 +48,8 @@ pub struct Postgres {
     server: Server,
     sql: Sql,
     clock: Clock,
+    /// Whether the table was looked after; `None`: somebody else does.
+    looked_after: Option<OnceCell<()>>,
 }
 
 impl Postgres {
@@ -55,7 +58,7 @@ impl Postgres {
     /// # Errors
     /// When the URL is none of PostgreSQL's, or what it asks for cannot be.
     pub fn connect(url: &str) -> Result<Self, SettingError> {
-        Ok(Self { server: Server::at(url)?, sql: Sql::default(), clock: Clock::system() })
+        Ok(Self { server: Server::at(url)?, sql: Sql::default(), clock: Clock::system(), looked_after: None })
     }
 
     /// The table's name, `rlflx` unless told; in Node it is `tableName`, and without one the limiter's prefix.
@@ -74,6 +77,14 @@ impl Postgres {
     pub fn schema(mut self, name: &str) -> Result<Self, SettingError> {
         self.sql = self.sql.schema(name)?;
         Ok(self)
+    }
+
+    /// Makes the table at the first use where it is missing, as rate-limiter-flexible does. Who may not make tables
+    /// uses the one that is there.
+    #[must_use]
+    pub fn create_table(mut self) -> Self {
+        self.looked_after = Some(OnceCell::new());
+        self
     }
 
     /// The clock by which counts end, the machine's unless told: all that share the table must agree.
@@ -152,13 +163,26 @@ impl Postgres {
     }
 
     async fn ask(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
-        self.clear();
+        self.look_after().await?;
         self.server.ask(sql, values).await
     }
 
     async fn ask_once(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
-        self.clear();
+        self.look_after().await?;
         self.server.ask_once(sql, values).await
+    }
+
+    async fn look_after(&self) -> Result<(), StoreError> {
+        if let Some(looked_after) = &self.looked_after {
+            let make = async || match self.migrate().await {
+                // It may be there all the same: whoever asks will see.
+                Ok(()) | Err(StoreError::Refused(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+            looked_after.get_or_try_init(make).await?;
+        }
+        self.clear();
+        Ok(())
     }
 
     fn clear(&self) {

@@ -55,7 +55,7 @@ fn redis(url: &str) -> Result<Arc<dyn Counters>, SettingError> {
 
 #[cfg(feature = "postgres")]
 fn postgres(url: &str, clock: &Clock) -> Result<Arc<dyn Counters>, SettingError> {
-    Ok(Arc::new(super::Postgres::connect(url)?.clock(clock.clone())))
+    Ok(Arc::new(super::Postgres::connect(url)?.clock(clock.clone()).create_table()))
 }
 
 #[cfg(not(feature = "redis"))]

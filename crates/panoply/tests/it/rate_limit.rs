@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::any;
 use panoply::counters::{Counters, Memory, Redis};
+use panoply::metrics::Tally;
 use panoply::{Clock, Connection, Guard, Practice, Rate, RateLimit, Shield, TrustedProxies, World};
 use proptest::prelude::*;
 use tower::ServiceExt;
@@ -453,10 +454,13 @@ async fn a_shared_limit_is_counted_on_all_machines_together() {
 async fn who_is_refused_by_the_counters_is_charged_nowhere_else() {
     let counters: Arc<Memory> = Arc::default();
     let toml = "rate = \"3/day\"\nlimits.a = { rate = \"2/day\", shared = true }\nlimits.b = { rate = \"1/day\", shared = true, path = \"/b\" }";
-    let [app, _] = two_machines(counters, toml);
+    let world = Arc::new(World::default().counters(counters));
+    let app = everywhere(Shield::bare().world(Arc::clone(&world)).rate_limit(limits(toml)));
     for (path, status) in [("/b", 200), ("/b", 429), ("/b", 429), ("/", 200), ("/", 429)] {
         assert_eq!(ask(&app, asking("GET", path, &[])).await.status(), status, "{path}");
     }
+    let Tally { admitted, refused, .. } = world.metrics().of(Some(Practice::RateLimit));
+    assert_eq!((admitted, refused), (2, 3), "who asks twice is counted once");
 }
 
 #[tokio::test]

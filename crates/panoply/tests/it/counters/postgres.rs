@@ -46,6 +46,25 @@ async fn migrating_makes_nodes_own_table_once() {
     assert_eq!(server.psql("select count(*) from rlflx"), "0");
 }
 
+#[tokio::test]
+async fn the_first_use_makes_the_table_and_who_may_not_uses_the_one_that_is_there() {
+    let server = PostgresServer::start();
+    let limiter = Limiter::new("login", 1, MINUTE);
+    let counters = panoply::counters::open(&server.url(), &Clock::system()).unwrap();
+    assert!(!limiter.consume(&*counters, "ann", 1).await.unwrap().is_refused());
+    assert_eq!(server.psql("select key, points from rlflx"), "login:ann|1");
+
+    server.psql(
+        "revoke create on schema public from public; create role clerk login; grant all on rlflx to clerk",
+    );
+    let url = server.url().replace("postgres@", "clerk@");
+    let clerk = panoply::counters::open(&url, &Clock::system()).unwrap();
+    assert!(limiter.consume(&*clerk, "ann", 1).await.unwrap().is_refused());
+    server.psql("drop table rlflx");
+    let error = limiter.consume(&*clerk, "ann", 1).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
+}
+
 /// Every row of [`Rule::add`](panoply::counters::Rule::add), in the table.
 #[tokio::test]
 async fn a_hit_is_judged_in_the_table_as_the_rule_judges_it() {
