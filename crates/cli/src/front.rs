@@ -22,6 +22,14 @@ pub(crate) enum App {
 }
 
 impl Front {
+    /// Stays with the file that is here now: one that goes away later must not leave all settings at their defaults.
+    pub(crate) fn settled(mut self) -> Self {
+        if self.config.is_none() && Path::new(DEFAULT_FILE).exists() {
+            self.config = Some(DEFAULT_FILE.into());
+        }
+        self
+    }
+
     /// What the file says, and over it what the flags say.
     pub(crate) fn config(&self, app: App) -> Result<Config, Trouble> {
         let mut config = file(self.config.as_deref())?;

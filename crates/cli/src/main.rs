@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod front;
 mod outset;
+mod reload;
 mod replay;
 mod run;
 mod serve;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Command::Advisories(advisories) => block_on(advisories::advisories(advisories)),
         Command::Store(store) => block_on(store::store(store)),
         Command::Replay(replay) => block_on(replay::replay(replay)),
-        Command::Config(configuration) => config::config(configuration),
+        Command::Config(configuration) => block_on(config::config(configuration)),
         Command::Bans(command) => block_on(bans::bans(command)),
         Command::Explain { subject: Subject::Practice(practice), .. } => {
             explain::practice(practice);

@@ -10,6 +10,7 @@ use crate::args::Run;
 use crate::audit::gate;
 use crate::front;
 use crate::outset;
+use crate::reload::{News, Reload, reload};
 use crate::signals::{Ending, ForTheApp};
 use crate::trouble::Trouble;
 
@@ -20,8 +21,14 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     let (mut ending, mut for_the_app) = (Ending::listen()?, ForTheApp::listen()?);
     // Everything that can be wrong with us is found before the app is started.
     let port = free_port()?;
-    let mut config = run.front.config(front::App::Started)?;
-    config.exempt_loopback = true;
+    let front = run.front.settled();
+    let mut again = Reload::listen(front.config.as_deref())?;
+    let read = || {
+        let mut config = front.config(front::App::Started)?;
+        config.exempt_loopback = true;
+        Ok(config)
+    };
+    let config = read()?;
     let gateway = Gateway::open(&config)?;
     let dependencies = gateway.dependencies();
     gate::admit(run.dependencies, &dependencies).await?;
@@ -45,10 +52,11 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     let address = ready?;
     gateway.found_app(address, app.proof());
     outset::print(&gateway, &config, &format!("`{}` on {address}", run.command.join(" ")));
-    let running = gateway.start()?;
+    let mut running = gateway.start()?;
     let audits = tokio::spawn(gate::keep(run.dependencies, dependencies));
 
     let grace = Duration::from_secs(run.grace);
+    let mut has_hung_up = false;
     let code = loop {
         tokio::select! {
             status = app.exited() => {
@@ -57,14 +65,18 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
                 app.stop(grace).await; // what it started and left behind
                 break exit_code(status);
             }
-            () = ending.asked() => {
-                tracing::info!("no more connections; requests may end, then the app");
+            () = ended(&mut ending, has_hung_up) => {
+                tracing::info!("told to end: requests may end, then the app");
                 tokio::select! {
-                    _ = running.drain(grace) => {}
+                    _ = running.end(Some(grace)) => {}
                     () = ending.asked() => {} // a second time: now
                 }
                 break app.stop(grace).await;
             }
+            news = again.news(), if !has_hung_up => match news {
+                News::HungUp => has_hung_up = true,
+                News::Configuration => reload(&mut running, read()).await,
+            },
             // A log's rotation is no word to the app: Node would open its debugger.
             received = for_the_app.next() => match received {
                 Signal::USR1 if config.access_log.is_some() => running.reopen_access_log(),
@@ -78,6 +90,13 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     };
     audits.abort();
     Ok(ExitCode::from(code))
+}
+
+/// Who closes a terminal wants an end, too.
+async fn ended(ending: &mut Ending, has_hung_up: bool) {
+    if !has_hung_up {
+        ending.asked().await;
+    }
 }
 
 /// A large app compiles itself at start-up; after this long it is taken to be stuck.

@@ -1,35 +1,38 @@
 //! `panoply serve`: in front of an app that runs elsewhere.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use panoply_gateway::Gateway;
 
 use crate::args::Serve;
 use crate::front::{App, parse};
 use crate::outset;
+use crate::reload::{News, Reload, reload};
 use crate::signals::{Ending, Rotation};
 use crate::trouble::Trouble;
 
 pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
-    let app = match &serve.to {
-        Some(to) => App::At(parse("--to", to)?),
-        None => App::InTheFile,
-    };
-    let config = serve.front.config(app)?;
+    let (front, to) = (serve.front.settled(), serve.to);
     let (mut ending, mut rotation) = (Ending::listen()?, Rotation::listen()?);
+    let mut again = Reload::listen(front.config.as_deref())?;
+    let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
+    let config = read()?;
     let gateway = Gateway::open(&config)?;
-    outset::print(&gateway, &config, serve.to.as_deref().unwrap_or("the sites of the file"));
-    let running = gateway.start()?;
+    outset::print(&gateway, &config, to.as_deref().unwrap_or("the sites of the file"));
+    let mut running = gateway.start()?;
     loop {
         tokio::select! {
             () = ending.asked() => break,
             () = rotation.asked() => running.reopen_access_log(),
+            news = again.news() => match news {
+                News::HungUp => break,
+                News::Configuration => reload(&mut running, read()).await,
+            },
         }
     }
-    tracing::info!("no more connections; requests may end");
+    tracing::info!("told to end: requests may end");
     let open = tokio::select! {
-        open = running.drain(GRACE) => open,
+        open = running.end(None) => open,
         () = ending.asked() => 0, // a second time: now
     };
     if open > 0 {
@@ -37,6 +40,3 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
     }
     Ok(ExitCode::SUCCESS)
 }
-
-/// What container runtimes and systemd allow before they kill is ten seconds or more.
-const GRACE: Duration = Duration::from_secs(10);

@@ -41,34 +41,29 @@ impl Rotation {
     }
 }
 
-/// What means something to an app and nothing to us.
+/// What means something to an app and nothing to us. SIGHUP is not among them: it asks for what we read to be read
+/// again, and would end most apps.
 #[derive(Debug)]
 pub(crate) struct ForTheApp {
-    hangup: unix::Signal,
     user_1: unix::Signal,
     user_2: unix::Signal,
 }
 
 impl ForTheApp {
     pub(crate) fn listen() -> Result<Self, Trouble> {
-        Ok(Self {
-            hangup: hear(SignalKind::hangup())?,
-            user_1: hear(SignalKind::user_defined1())?,
-            user_2: hear(SignalKind::user_defined2())?,
-        })
+        Ok(Self { user_1: hear(SignalKind::user_defined1())?, user_2: hear(SignalKind::user_defined2())? })
     }
 
     /// The next of them.
     pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.hangup.recv() => Signal::HUP,
             _ = self.user_1.recv() => Signal::USR1,
             _ = self.user_2.recv() => Signal::USR2,
         }
     }
 }
 
-fn hear(kind: SignalKind) -> Result<unix::Signal, Trouble> {
+pub(crate) fn hear(kind: SignalKind) -> Result<unix::Signal, Trouble> {
     unix::signal(kind).map_err(|error| {
         Trouble::new(format_args!("cannot hear signals: {error}"), "check the limit on open files")
     })

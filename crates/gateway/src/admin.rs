@@ -8,6 +8,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /health` | the store's state, open connections, how many bans there are |
+//! | `GET /health/live` | 200: the process answers; nobody needs the token for it |
+//! | `GET /health/ready` | 200, or 503 once the gateway was told to end; nobody needs the token for it |
 //! | `GET /metrics` | counts for Prometheus, text format 0.0.4 |
 //! | `GET /bans` | a [`List`] |
 //! | `POST /bans` with a [`NewBan`] | [`Done`] |
@@ -27,6 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -36,7 +39,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use panoply::SettingError;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
 
 pub use answer::Trouble;
 pub use bans::{BanLine, Done, KeptOutLine, List, NewBan};
@@ -45,69 +48,42 @@ pub use gate::SHORTEST_TOKEN;
 pub(crate) use view::View;
 
 use crate::config::Config;
-use crate::{GatewayError, listen, metrics, secret};
+use crate::listen::Socket;
+use crate::{GatewayError, metrics, secret};
 use answer::{json, text};
 use gate::Gate;
 
 /// A listener for operators that nobody was accepted at yet.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    listener: std::net::TcpListener,
-    address: SocketAddr,
-    gate: Gate,
+    listener: TcpListener,
+    gate: Arc<Gate>,
 }
 
 impl Admin {
-    /// Opens the address that the configuration names, if it names one.
+    /// Reads the token that the configuration names, if it names one. It must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When the address or the token is not to be had, or the token could be guessed.
-    pub(crate) fn open(config: &Config) -> Result<Option<Self>, GatewayError> {
-        let Some(admin) = config.admin else { return Ok(None) };
-        let token = match &config.admin_token {
-            Some(token) => Some(secret::read(token, "the admin token")?),
-            None => None,
-        };
-        let listener = listen::bind(admin.addr()).map_err(|error| match error {
-            GatewayError::Listen { address, source } => GatewayError::Setting {
-                message: format!("cannot listen on {address} for operators: {source}"),
-                hint: "choose another address or port: `admin` in the file, or --admin".to_owned(),
-            },
-            other => other,
-        })?;
-        let address = listener.local_addr().unwrap_or(admin.addr());
-        let gate = Gate::new(address, token).map_err(|error: SettingError| GatewayError::Setting {
-            message: error.to_string(),
-            hint: error.hint().to_owned(),
-        })?;
-        Ok(Some(Self { listener, address, gate }))
+    /// When the token is not to be had, or could be guessed.
+    pub(crate) fn open(config: &Config, socket: &Socket) -> Result<Self, GatewayError> {
+        let address = socket.address().map_err(GatewayError::Thread)?;
+        Ok(Self { gate: Arc::new(gate(config, address)?), listener: socket.accepting()? })
     }
 
-    /// Where it listens; with port 0 asked for, the port that was found.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Answers until it is dropped.
-    pub(crate) async fn serve(self, view: Arc<View>) {
-        let listener = match TcpListener::from_std(self.listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "operators cannot be answered"),
-        };
-        let gate = Arc::new(self.gate);
-        let mut connections = JoinSet::new();
+    /// Answers until it is dropped. Whoever is connected then gets his answer, of what there was to see when he came.
+    pub(crate) async fn serve(self, view: Arc<ArcSwap<View>>) {
+        let Self { listener, gate } = self;
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
-            while connections.len() >= MOST_CONNECTIONS {
-                connections.join_next().await;
-            }
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
-            };
-            match accepted {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (gate, view) = (Arc::clone(&gate), Arc::clone(&view));
-                    connections.spawn(tokio::time::timeout(WHOLE, connection(stream, gate, view)));
+                    let answered =
+                        tokio::time::timeout(WHOLE, connection(stream, Arc::clone(&gate), view.load_full()));
+                    tokio::spawn(async move {
+                        let _ = answered.await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an operator's connection could not be accepted");
@@ -116,6 +92,19 @@ impl Admin {
             }
         }
     }
+}
+
+/// Who may ask, at `address`.
+///
+/// # Errors
+/// When the token is not to be had, or could be guessed.
+pub(crate) fn gate(config: &Config, address: SocketAddr) -> Result<Gate, GatewayError> {
+    let token =
+        config.admin_token.as_ref().map(|token| secret::read(token, "the admin token")).transpose()?;
+    Gate::new(address, token).map_err(|error: SettingError| GatewayError::Setting {
+        message: error.to_string(),
+        hint: error.hint().to_owned(),
+    })
 }
 
 async fn connection(stream: TcpStream, gate: Arc<Gate>, view: Arc<View>) {
@@ -141,8 +130,15 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Trouble> {
     let (head, body) = request.into_parts();
-    gate.admit(&head)?;
     let steps: Vec<&str> = head.uri.path().split('/').skip(1).collect();
+    // A probe of Kubernetes has no token, asks by an address, and learns nothing but yes or no.
+    if let (&Method::GET, ["health", probe @ ("live" | "ready")]) = (&head.method, steps.as_slice()) {
+        return Ok(match (*probe, view.is_leaving()) {
+            ("ready", true) => probed(StatusCode::SERVICE_UNAVAILABLE, "leaving\n"),
+            _ => probed(StatusCode::OK, "ok\n"),
+        });
+    }
+    gate.admit(&head)?;
     match (&head.method, steps.as_slice()) {
         (&Method::GET, ["health"]) => Ok(json(StatusCode::OK, &view.health())),
         (&Method::GET, ["metrics"]) => Ok(text(metrics::page(&view.figures()))),
@@ -152,15 +148,23 @@ async fn answer(
         }
         (&Method::DELETE, ["bans", who]) => Ok(json(StatusCode::OK, &bans::lift(view, who).await?)),
         (&Method::GET, ["refusals", id]) => Ok(json(StatusCode::OK, &explain::explain(view, id)?)),
-        (_, ["health" | "metrics"] | ["refusals", _]) => Err(Trouble::method("GET")),
+        (_, ["health" | "metrics"] | ["health", "live" | "ready"] | ["refusals", _]) => {
+            Err(Trouble::method("GET"))
+        }
         (_, ["bans"]) => Err(Trouble::method("GET, POST")),
         (_, ["bans", _]) => Err(Trouble::method("DELETE")),
         _ => Err(Trouble::new(
             StatusCode::NOT_FOUND,
             "there is nothing here",
-            "there is /health, /metrics, /bans and /refusals/ID",
+            "there is /health, /health/live, /health/ready, /metrics, /bans and /refusals/ID",
         )),
     }
+}
+
+fn probed(status: StatusCode, word: &str) -> Response<Full<Bytes>> {
+    let mut answer = text(word.to_owned());
+    *answer.status_mut() = status;
+    answer
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Trouble> {

@@ -31,6 +31,7 @@ mod log_file;
 mod place;
 mod rule_path;
 mod secret;
+mod shutdown;
 mod store;
 mod table;
 mod text;
@@ -51,6 +52,7 @@ pub use listen::Listen;
 pub use log_file::LogFile;
 pub use rule_path::RulePath;
 pub use secret::Secret;
+pub use shutdown::Shutdown;
 pub use store::Store;
 pub use tls::{ClientCertificate, Profile, SiteTls, Tls};
 pub use upstream::Upstream;
@@ -85,6 +87,9 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Where there is a line for each request; nowhere unless told.
     pub access_log: Option<LogFile>,
+    /// How the gateway ends.
+    #[serde(deserialize_with = "table::one")]
+    pub shutdown: Shutdown,
     /// Where counts are that other machines see too.
     #[serde(deserialize_with = "store::table_or_url")]
     pub store: Store,

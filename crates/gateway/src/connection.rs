@@ -24,18 +24,19 @@ use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
 use crate::proxy::{self, Answer};
 use crate::redirect;
-use crate::route::{Ambiguous, Routes};
+use crate::route::Ambiguous;
+use crate::served::{Era, Served};
 use crate::singleton;
-use crate::tls::{Accepted, Called, Tls};
+use crate::tls::{Accepted, Called};
 use crate::worker::Open;
 
 /// What is done with the connections of a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
     /// TLS, and behind it the app.
-    Https { tls: Arc<Tls>, routes: Arc<Routes>, log: Option<Arc<AccessLog>> },
+    Https { era: Era, log: Option<Arc<AccessLog>> },
     /// In the clear, and only to send visitors to the other door.
-    Redirect { routes: Arc<Routes>, https_port: u16, answers: Option<Answers>, log: Option<Arc<AccessLog>> },
+    Redirect { era: Era, log: Option<Arc<AccessLog>> },
 }
 
 /// Serves one connection until it ends, or until `closing` says that it should.
@@ -49,34 +50,29 @@ pub(crate) async fn serve(
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
     match door {
-        Door::Https { tls, routes, log } => {
-            let accepted =
-                match tokio::time::timeout(HANDSHAKE, tls.accept(stream, address.ip(), &routes)).await {
-                    Ok(Ok(accepted)) => accepted,
-                    Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                    Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
-                };
+        Door::Https { era, log } => {
+            let served = era.load_full();
+            let accepted = served.tls.accept(stream, address.ip(), &served.routes);
+            let accepted = match tokio::time::timeout(HANDSHAKE, accepted).await {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
+                Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
+            };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };
             let peer = Peer::new(address, Scheme::Https).verified(verified);
-            let door = Arc::new(Inside { connection, peer, routes, log, to: To::App { tls, called }, open });
+            let door = Arc::new(Inside { connection, peer, era, log, to: To::App { called }, open });
+            drop(served);
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
                 serve_http_1(stream, door, closing).await;
             }
         }
-        Door::Redirect { routes, https_port, answers, log } => {
+        Door::Redirect { era, log } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
-            let door = Arc::new(Inside {
-                connection,
-                peer,
-                routes,
-                log,
-                to: To::Https { port: https_port, answers },
-                open,
-            });
+            let door = Arc::new(Inside { connection, peer, era, log, to: To::Https, open });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -87,7 +83,7 @@ pub(crate) async fn serve(
 struct Inside {
     connection: panoply::Connection,
     peer: Peer,
-    routes: Arc<Routes>,
+    era: Era,
     log: Option<Arc<AccessLog>>,
     to: To,
     open: Arc<Open>,
@@ -95,22 +91,24 @@ struct Inside {
 
 #[derive(Debug)]
 enum To {
-    App { tls: Arc<Tls>, called: Called },
-    Https { port: u16, answers: Option<Answers> },
+    App { called: Called },
+    Https,
 }
 
 impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield, but for the one to an
     /// authority, which asks from anywhere and as often as it likes.
     async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Body<Answer>>> {
-        if let To::Https { answers: Some(answers), .. } = &self.to
+        let served = self.era.load();
+        let served: &Served = &served;
+        if let (To::Https, Some(answers)) = (&self.to, &served.answers)
             && let Some(proof) = proof(answers, &request).await
         {
             return proof.map(|body| Logged::new(body, None));
         }
-        let found = self.routes.find(host(&request), request.uri().path());
+        let found = served.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
-        let misdirected = self.is_misdirected(route.site, host(&request));
+        let misdirected = self.is_misdirected(served, route.site, host(&request));
         let mut entry = self.log.as_ref().map(|log| log.begin(&request, &self.connection));
         let asked = entry.as_ref();
         let (answer, passage) = route
@@ -134,7 +132,7 @@ impl Inside {
                     (Ok(route), To::App { .. }) => {
                         proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
                     }
-                    (Ok(_), To::Https { port, .. }) => redirect::to_https(&request, *port),
+                    (Ok(_), To::Https) => redirect::to_https(&request, served.https_port),
                     (Err(Ambiguous(_)), _) => {
                         Err(Rejection::new(StatusCode::BAD_REQUEST, "the path can be read in two ways"))
                     }
@@ -150,9 +148,9 @@ impl Inside {
     /// Whether a request is for another site than the handshake was, on whose terms it came: RFC 9110 §15.5.20, and
     /// RFC 9113 §9.1.1 for browsers that use one connection for all names of a certificate. Who named no site in the
     /// handshake may ask for any but those where certificates are asked for, or were.
-    fn is_misdirected(&self, site: usize, host: &str) -> bool {
-        let To::App { tls, called } = &self.to else { return false };
-        let named = || matches!(called, Called::ByName(_)) && self.routes.place(host).is_some();
+    fn is_misdirected(&self, Served { tls, routes, .. }: &Served, site: usize, host: &str) -> bool {
+        let To::App { called } = &self.to else { return false };
+        let named = || matches!(called, Called::ByName(_)) && routes.place(host).is_some();
         site != called.site() && (tls.asks(site) || tls.asks(called.site()) || named())
     }
 }
@@ -188,7 +186,7 @@ async fn serve_http_1(
     door: Arc<Inside>,
     closing: watch::Receiver<bool>,
 ) {
-    let max_headers = door.routes.max_headers();
+    let max_headers = door.era.load().routes.max_headers();
     let outcome = Outcome::default();
     let stream = Strict::new(stream, outcome.clone());
     let service = service_fn(move |request| {

@@ -11,6 +11,7 @@ use panoply::{Metrics, Practice};
 
 use crate::acme::Tally as Orders;
 use crate::dependencies::Standing;
+use crate::reload::Tally as Reloads;
 
 /// What there is to show.
 pub(crate) struct Figures<'f> {
@@ -27,6 +28,7 @@ pub(crate) struct Figures<'f> {
     pub(crate) insured: Option<State>,
     /// Where somebody has audited the app.
     pub(crate) dependencies: Option<Standing>,
+    pub(crate) reloads: Reloads,
     /// When the certificate of each name ends, in seconds since 1970.
     pub(crate) certificates: Vec<(String, u64)>,
 }
@@ -64,6 +66,15 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     family(&mut page, "panoply_certificate_not_after_seconds", "gauge", help, ends);
     let store = [(format!("kind=\"{}\"", escaped(figures.store)), u64::from(figures.store_is_up))];
     family(&mut page, "panoply_store_up", "gauge", "Whether the store of counts answers.", store);
+    let Reloads { taken, refused, failing, success } = figures.reloads;
+    let ended =
+        [("taken", taken), ("refused", refused)].map(|(by, count)| (format!("result=\"{by}\""), count));
+    let help = "Configurations that were taken into use while running, or refused.";
+    family(&mut page, "panoply_reloads_total", "counter", help, ended);
+    let help = "Whether the last configuration that was found was refused.";
+    family(&mut page, "panoply_reload_failed", "gauge", help, [(String::new(), failing)]);
+    let help = "When what is served was taken into use, in seconds since 1970.";
+    family(&mut page, "panoply_reload_success_seconds", "gauge", help, [(String::new(), success)]);
     if let Some(dropped) = figures.lines_dropped {
         let name = "panoply_access_log_dropped_total";
         let help = "Lines of the access log that were never written.";
@@ -157,6 +168,7 @@ mod tests {
             store_is_up: false,
             lines_dropped: Some(2),
             insured: None,
+            reloads: Reloads { taken: 4, refused: 1, failing: 0, success: 1_700_000_000 },
             dependencies: Some(Standing { critical: 2, ..Standing::default() }),
             certificates: vec![("*.shop.example".to_owned(), 1_800_000_000)],
         });
@@ -166,6 +178,9 @@ mod tests {
             "panoply_verdicts_total{practice=\"app\",verdict=\"refused\"} 0",
             "panoply_guesses_total{outcome=\"wrong\"} 1",
             "panoply_connections 3",
+            "panoply_reloads_total{result=\"taken\"} 4",
+            "panoply_reload_failed 0",
+            "panoply_reload_success_seconds 1700000000",
             "panoply_access_log_dropped_total 2",
             "panoply_acme_orders_total{result=\"issued\"} 0",
             "panoply_certificate_not_after_seconds{name=\"*.shop.example\"} 1800000000",

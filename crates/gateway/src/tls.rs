@@ -18,7 +18,7 @@ mod shared_tickets;
 mod terms;
 mod tickets;
 mod visitor;
-mod watch;
+pub(crate) mod watch;
 
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -65,6 +65,20 @@ impl Tls {
     /// # Errors
     /// When one of them cannot be used.
     pub(crate) fn open(config: &Config, world: Arc<World>) -> Result<Self, GatewayError> {
+        let no_random = |_| GatewayError::Tls(rustls::Error::FailedToGetRandomBytes);
+        let tickets = TicketKeys::new(world.unix_time()).map_err(no_random)?;
+        Self::with(config, world, Arc::new(tickets))
+    }
+
+    /// Reads all files anew; the tickets that `before` gave still open.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub(crate) fn after(before: &Self, config: &Config, world: Arc<World>) -> Result<Self, GatewayError> {
+        Self::with(config, world, Arc::clone(&before.common.tickets))
+    }
+
+    fn with(config: &Config, world: Arc<World>, tickets: Arc<TicketKeys>) -> Result<Self, GatewayError> {
         let now = world.unix_time();
         let time = SystemTime::UNIX_EPOCH + now;
         let pairs: Vec<_> = Pair::all(config).into_iter().map(|pair| (pair, Seen::default())).collect();
@@ -84,12 +98,11 @@ impl Tls {
         }
         let certificates = Arc::new(Certificates::new(certificates));
         let profile = config.tls.profile;
-        let no_random = |_| GatewayError::Tls(rustls::Error::FailedToGetRandomBytes);
         let common = Common {
             profile,
             provider: profile.provider(),
             resolver: Arc::new(ByName(Arc::clone(&certificates))),
-            tickets: Arc::new(TicketKeys::new(now).map_err(no_random)?),
+            tickets,
         };
         let sites = config.sites.iter().map(|site| Terms::new(site, &common)).collect::<Result<_, _>>()?;
         let first = Terms::new(&Site::default(), &common)?;

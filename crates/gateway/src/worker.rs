@@ -18,6 +18,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: std::net::TcpStream,
     pub(crate) address: SocketAddr,
     pub(crate) door: Door,
+    /// Says when it should end.
+    pub(crate) closing: watch::Receiver<bool>,
     /// Its place among the connections that are open at once.
     pub(crate) place: OwnedSemaphorePermit,
 }
@@ -31,14 +33,14 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a thread. It ends when its handle is gone and its last connection has closed.
-    pub(crate) fn start(number: usize, closing: watch::Receiver<bool>) -> io::Result<Self> {
+    pub(crate) fn start(number: usize) -> io::Result<Self> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let count = Arc::clone(&connections);
         thread::Builder::new()
             .name(format!("panoply-{number}"))
-            .spawn(move || runtime.block_on(work(receiver, count, closing)))?;
+            .spawn(move || runtime.block_on(work(receiver, count)))?;
         Ok(Self { accepted: sender, connections })
     }
 
@@ -55,16 +57,12 @@ impl Worker {
     }
 }
 
-async fn work(
-    mut receiver: mpsc::UnboundedReceiver<Accepted>,
-    connections: Arc<AtomicUsize>,
-    closing: watch::Receiver<bool>,
-) {
+async fn work(mut receiver: mpsc::UnboundedReceiver<Accepted>, connections: Arc<AtomicUsize>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             accepted = receiver.recv() => match accepted {
-                Some(accepted) => begin(accepted, Arc::clone(&connections), closing.clone()),
+                Some(accepted) => begin(accepted, Arc::clone(&connections)),
                 None => break,
             },
             _ = second.tick() => upstream::prune(),
@@ -75,8 +73,8 @@ async fn work(
     }
 }
 
-fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Receiver<bool>) {
-    let Accepted { stream, address, door, place } = accepted;
+fn begin(accepted: Accepted, connections: Arc<AtomicUsize>) {
+    let Accepted { stream, address, door, closing, place } = accepted;
     let open = Arc::new(Open { connections, _place: place });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,

@@ -30,6 +30,16 @@ pub(crate) enum Kept {
     Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
+impl Kept {
+    /// Whether the gateway has ended it.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+}
+
 /// An answer, read whole.
 #[derive(Debug)]
 pub(crate) struct Answer {

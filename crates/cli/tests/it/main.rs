@@ -28,6 +28,7 @@ mod pebble;
 mod process;
 mod proxy;
 mod recorder;
+mod reload;
 mod replay;
 mod run;
 mod scratch;

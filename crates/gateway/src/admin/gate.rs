@@ -11,7 +11,7 @@ use panoply::SettingError;
 use super::Trouble;
 
 /// Who may ask.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     address: SocketAddr,
     token: Option<String>,
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use panoply::counters::Insured;
@@ -11,8 +12,11 @@ use crate::bans::Keeper;
 use crate::config::{Config, HostName};
 use crate::counting::Counting;
 use crate::dependencies::Dependencies;
+use crate::gateway::Lasting;
 use crate::metrics::Figures;
+use crate::reload::Reloads;
 use crate::route::Routes;
+use crate::served::Served;
 use crate::tls::Tls;
 use crate::worker::Worker;
 
@@ -26,6 +30,8 @@ pub(crate) struct View {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) dependencies: Dependencies,
+    pub(crate) reloads: Arc<Reloads>,
+    is_leaving: Arc<AtomicBool>,
     pub(crate) orders: Option<Arc<Tally>>,
     pub(crate) workers: Arc<[Worker]>,
     pub(crate) tls: Arc<Tls>,
@@ -48,6 +54,29 @@ struct Store<'v> {
 }
 
 impl View {
+    pub(crate) fn of(served: &Served, lasting: &Lasting, workers: &Arc<[Worker]>) -> Self {
+        let Lasting { world, counting, keeper, log, dependencies, reloads, is_leaving, .. } = lasting.clone();
+        Self {
+            config: served.config.clone(),
+            routes: Arc::clone(&served.routes),
+            world,
+            counting,
+            keeper,
+            log,
+            dependencies,
+            reloads,
+            is_leaving,
+            orders: served.orders.clone(),
+            workers: Arc::clone(workers),
+            tls: Arc::clone(&served.tls),
+        }
+    }
+
+    /// Whether the gateway was told to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
     pub(super) fn health(&self) -> Health<'_> {
         let store = Store { kind: &self.counting.kind, up: self.store_is_up() };
         Health { connections: self.connections(), bans: self.world.bans().all().len(), store }
@@ -64,6 +93,7 @@ impl View {
             lines_dropped: self.log.as_ref().map(|log| log.dropped()),
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),
             dependencies: self.dependencies.standing(),
+            reloads: self.reloads.tally(),
             certificates: self
                 .tls
                 .certificates()

@@ -86,7 +86,7 @@ fn complain(error: &GatewayError) {
 }
 
 /// Without a watcher (a limit of the system, an odd file system) there is still the poll.
-fn watcher(folders: &[PathBuf], changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+pub(crate) fn watcher(folders: &[PathBuf], changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let told = Arc::clone(changed);
     let tell = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_change(event.kind)) {
@@ -114,7 +114,7 @@ fn is_change(kind: EventKind) -> bool {
 }
 
 /// A chain and its key are two files: waits until nothing has changed for a while, but not for ever.
-async fn settle(changed: &Notify) {
+pub(crate) async fn settle(changed: &Notify) {
     let quiet = async { while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {} };
     let _ = tokio::time::timeout(LONGEST, quiet).await;
 }

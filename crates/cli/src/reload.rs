@@ -1,0 +1,88 @@
+//! The configuration is read again, when it has changed or somebody asks for it (SIGHUP).
+
+use std::fs::File;
+use std::path::Path;
+
+use panoply_gateway::reload::Watched;
+use panoply_gateway::{Config, Running};
+use tokio::signal::unix;
+
+use crate::ask::shown;
+use crate::signals;
+use crate::trouble::Trouble;
+
+/// What can be heard of while the gateway runs.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// What it was started with may have changed.
+    Configuration,
+    /// The terminal that it was started from is gone.
+    HungUp,
+}
+
+/// Hears of them.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    hangup: unix::Signal,
+    file: Option<Watched>,
+    has_terminal: bool,
+}
+
+impl Reload {
+    /// To be called before the file is read.
+    pub(crate) fn listen(file: Option<&Path>) -> Result<Self, Trouble> {
+        Ok(Self {
+            hangup: signals::hear(unix::SignalKind::hangup())?,
+            file: file.map(Watched::begin),
+            has_terminal: has_terminal(),
+        })
+    }
+
+    /// The next of them. SIGHUP has everything read again, also keys and certificates whose names have not changed.
+    pub(crate) async fn news(&mut self) -> News {
+        let changed = async {
+            match &mut self.file {
+                Some(file) => file.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = changed => return News::Configuration,
+            _ = self.hangup.recv() => {}
+        }
+        if self.has_terminal && !has_terminal() {
+            return News::HungUp;
+        }
+        if let Some(file) = &mut self.file {
+            file.look();
+        }
+        News::Configuration
+    }
+}
+
+/// Takes what was read into use, or says why not.
+pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>) {
+    let taken = match read {
+        Ok(config) => running.reload(config).await.map_err(Trouble::from),
+        Err(trouble) => {
+            running.refused_reload();
+            Err(trouble)
+        }
+    };
+    match taken {
+        Ok(()) => tracing::info!("the configuration was read again and holds from now on"),
+        Err(trouble) => {
+            let trouble = trouble.to_string();
+            let said: Vec<_> = trouble.lines().map(shown).collect();
+            tracing::error!(
+                "the configuration is refused, and what was served before goes on: {}",
+                said.join("; ")
+            );
+        }
+    }
+}
+
+/// A terminal that hung up is nobody's any more (tty_ioctl(4)): the signal alone does not tell.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}

@@ -1,0 +1,300 @@
+//! The gateway at work: threads, doors, what is done beside the serving; and how a reload exchanges what is served.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use panoply::Period;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::admin::{Admin, View};
+use crate::config::Config;
+use crate::connection::Door;
+use crate::gateway::{Gateway, Lasting};
+use crate::listen::{Socket, Sockets};
+use crate::renewal::Renewal;
+use crate::served::{Era, Served};
+use crate::worker::{Accepted, Worker};
+use crate::{GatewayError, reload};
+
+/// A gateway at work.
+#[derive(Debug)]
+pub struct Running {
+    lasting: Lasting,
+    workers: Arc<[Worker]>,
+    places: Arc<Semaphore>,
+    /// What is done beside the serving, from the start to the end.
+    upkeep: JoinSet<()>,
+    /// The same for the certificates that are served.
+    certificates: JoinSet<()>,
+    era: Era,
+    sockets: Sockets,
+    https: Option<Open>,
+    http: Option<Open>,
+    view: Arc<ArcSwap<View>>,
+    admin: JoinSet<()>,
+}
+
+impl Running {
+    pub(crate) fn begin(gateway: Gateway) -> Result<Self, GatewayError> {
+        let Gateway { lasting, sockets, served, renewal } = gateway;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Arc<[Worker]> =
+            (0..threads).map(Worker::start).collect::<Result<_, _>>().map_err(GatewayError::Thread)?;
+        if let Some(log) = &lasting.log {
+            log.start().map_err(GatewayError::Thread)?;
+        }
+        let mut upkeep = JoinSet::new();
+        let keeper = Arc::clone(&lasting.keeper);
+        upkeep.spawn(async move { keeper.keep().await });
+        upkeep.spawn(lasting.counting.clone().keep());
+        let view = Arc::new(ArcSwap::from_pointee(View::of(&served, &lasting, &workers)));
+        let mut running = Self {
+            certificates: upkeep_of(&served, &lasting, renewal),
+            lasting,
+            workers,
+            places: Arc::new(Semaphore::new(places())),
+            upkeep,
+            era: Arc::new(ArcSwap::from(Arc::clone(&served))),
+            sockets: sockets.clone(),
+            https: None,
+            http: None,
+            view,
+            admin: JoinSet::new(),
+        };
+        let listeners = Listeners::of(&sockets, &served.config)?;
+        running.listen(listeners, sockets);
+        Ok(running)
+    }
+
+    /// Serves what `config` says from now on: connections that are open meet it with their next request. What cannot be
+    /// changed while the gateway runs stays, and is named in the log. It is checked whole before: with an error, nothing
+    /// has changed. Counts, bans and tickets stay as they are.
+    ///
+    /// # Errors
+    /// Whatever would keep a gateway with this configuration from starting.
+    pub async fn reload(&mut self, config: Config) -> Result<(), GatewayError> {
+        let now = self.lasting.world.unix_time();
+        let reloaded = self.take(config).await;
+        match &reloaded {
+            Ok(()) => self.lasting.reloads.succeeded(now),
+            Err(_) => self.lasting.reloads.failed(),
+        }
+        reloaded
+    }
+
+    /// Counts a configuration that was not even read: it is no TOML, say.
+    pub fn refused_reload(&self) {
+        self.lasting.reloads.failed();
+    }
+
+    async fn take(&mut self, config: Config) -> Result<(), GatewayError> {
+        let before = self.era.load_full();
+        let (config, lasting) = (reload::what_can_change(&before.config, config), self.lasting.clone());
+        let sockets = Sockets::open(&config, Some(&self.sockets))?;
+        let listeners = Listeners::of(&sockets, &config)?;
+        let is_continued = before.is_continued_by(&config);
+        let earlier = Arc::clone(&before);
+        // Files are read and keys derived: not on the thread that accepts.
+        let next = tokio::task::spawn_blocking(move || {
+            let shared = lasting.shared.clone();
+            earlier.next(config, &lasting.world, shared)
+        });
+        let (mut next, renewal) = next.await.map_err(|error| GatewayError::Thread(error.into()))??;
+        next.redirects_to(&sockets);
+        self.lasting.lead_to_app(&next);
+
+        // Nothing fails from here on.
+        let next = Arc::new(next);
+        if !Arc::ptr_eq(&before.tls, &next.tls) {
+            self.certificates = upkeep_of(&next, &self.lasting, renewal);
+        }
+        self.view.store(Arc::new(View::of(&next, &self.lasting, &self.workers)));
+        if is_continued {
+            self.era.store(next);
+        } else {
+            self.era = Arc::new(ArcSwap::from(next));
+            (self.https, self.http) = (None, None);
+        }
+        self.listen(listeners, sockets);
+        Ok(())
+    }
+
+    /// Accepts where it is not yet accepted, and no more where it is not asked for.
+    fn listen(&mut self, listeners: Listeners, sockets: Sockets) {
+        let (era, log) = (&self.era, &self.lasting.log);
+        let https = Door::Https { era: Arc::clone(era), log: log.clone() };
+        let redirect = Door::Redirect { era: Arc::clone(era), log: log.clone() };
+        let (https_before, http_before) = (self.https.take(), self.http.take());
+        let open = |before: Option<Open>, socket: &Socket, listener, door| match before {
+            Some(open) if open.socket.is(socket) => open,
+            _ => self.open_door(socket.clone(), listener, door),
+        };
+        let https = open(https_before, &sockets.https, listeners.https, https);
+        let http = sockets.http.as_ref().zip(listeners.http);
+        let http = http.map(|(socket, listener)| open(http_before, socket, listener, redirect));
+        (self.https, self.http) = (Some(https), http);
+        self.admin = JoinSet::new();
+        if let Some(admin) = listeners.admin {
+            self.admin.spawn(admin.serve(Arc::clone(&self.view)));
+        }
+        self.sockets = sockets;
+    }
+
+    fn open_door(&self, socket: Socket, listener: TcpListener, door: Door) -> Open {
+        let (closing, closed) = watch::channel(false);
+        let accepting = accept(listener, door, closed, Arc::clone(&self.workers), Arc::clone(&self.places));
+        Open { socket, accepting: tokio::spawn(accepting).abort_handle(), _closing: closing }
+    }
+
+    /// Where it serves; with port 0 asked for, the port that was found.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn https(&self) -> std::io::Result<SocketAddr> {
+        self.sockets.https.address()
+    }
+
+    /// Says to those who ask that it is not ready any more, goes on for the configuration's `shutdown.delay`, so that
+    /// whoever sends visitors here has heard of it, and then does as [`drain`](Self::drain). `patience`: in place of
+    /// the configuration's.
+    pub async fn end(self, patience: Option<Duration>) -> usize {
+        self.lasting.is_leaving.store(true, Ordering::Relaxed);
+        let shutdown = self.era.load().config.shutdown.clone();
+        tokio::time::sleep(shutdown.delay.map_or(Duration::ZERO, Period::duration)).await;
+        self.drain(patience.unwrap_or(shutdown.patience.duration())).await
+    }
+
+    /// Accepts no more, lets requests end for up to `patience`, and tells how many connections were then still open:
+    /// what was upgraded, to WebSockets say, is closed then.
+    pub async fn drain(mut self, patience: Duration) -> usize {
+        self.lasting.is_leaving.store(true, Ordering::Relaxed);
+        self.upkeep.shutdown().await;
+        self.certificates.shutdown().await;
+        // The threads go away together with this handle; until then they finish what they have.
+        (self.https, self.http) = (None, None);
+        let ended = async {
+            while self.open() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, ended).await;
+        let (counting, log) = (self.lasting.counting.clone(), self.lasting.log.clone());
+        let keep = move || {
+            counting.save();
+            if let Some(log) = log {
+                log.close(LAST_LINES);
+            }
+        };
+        let _ = tokio::task::spawn_blocking(keep).await;
+        self.open()
+    }
+
+    /// Goes on with the access log, if there is one, in a new file where the old one was moved away.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.lasting.log {
+            log.reopen();
+        }
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.workers.iter().map(Worker::load).sum()
+    }
+}
+
+/// A door that is open. Dropped, it accepts no more, and those who came in by it end what they have begun.
+#[derive(Debug)]
+struct Open {
+    socket: Socket,
+    accepting: AbortHandle,
+    /// Connections end when it is gone.
+    _closing: watch::Sender<bool>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// All that has yet to be accepted on, so that nothing is left that can fail.
+struct Listeners {
+    https: TcpListener,
+    http: Option<TcpListener>,
+    admin: Option<Admin>,
+}
+
+impl Listeners {
+    fn of(sockets: &Sockets, config: &Config) -> Result<Self, GatewayError> {
+        Ok(Self {
+            https: sockets.https.accepting()?,
+            http: sockets.http.as_ref().map(Socket::accepting).transpose()?,
+            admin: sockets.admin.as_ref().map(|socket| Admin::open(config, socket)).transpose()?,
+        })
+    }
+}
+
+fn upkeep_of(served: &Served, lasting: &Lasting, renewal: Option<Renewal>) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(Arc::clone(&served.tls).keep(lasting.shared.clone()));
+    if let Some(renewal) = renewal {
+        upkeep.spawn(renewal.keep());
+    }
+    upkeep
+}
+
+/// Accepts, and gives each connection to the thread that has the fewest.
+///
+/// Sockets shared by `SO_REUSEPORT` would balance by hash: a few busy HTTP/2 connections then pile on one core, and
+/// closing a listener resets what the kernel had queued there.
+async fn accept(
+    listener: TcpListener,
+    door: Door,
+    closing: watch::Receiver<bool>,
+    workers: Arc<[Worker]>,
+    places: Arc<Semaphore>,
+) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted =
+            listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
+        match accepted {
+            Ok((stream, address)) => {
+                if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
+                    let (door, closing) = (door.clone(), closing.clone());
+                    worker.give(Accepted { stream, address, door, closing, place });
+                }
+            }
+            Err(error) => {
+                // A visitor that left before it was accepted, or no descriptors left: then waiting is all there is.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// How many connections may be open at once: each needs a descriptor, and so does the one to the app.
+fn places() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_FILES).min(MAX_FILES);
+    files.saturating_sub(RESERVED_FILES).max(2) / 2
+}
+
+/// For what the access log still has to write; whoever should read its pipe may be gone.
+const LAST_LINES: Duration = Duration::from_secs(2);
+const MAX_FILES: usize = 1 << 20;
+/// Listeners, log, certificates, and each thread's own.
+const RESERVED_FILES: usize = 128;
