@@ -21,6 +21,7 @@
 
 mod acme;
 mod check;
+mod connections;
 mod error;
 mod explain;
 mod file_path;
@@ -44,6 +45,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
 pub use acme::{Acme, Contact, Directory, Dns, ExternalAccount};
+pub use connections::Connections;
 pub use error::ConfigError;
 pub use host_name::HostName;
 pub use keys::KeySource;
@@ -71,6 +73,9 @@ pub struct Config {
     pub http: Option<Listen>,
     /// The proxies in front whose word on a visitor's address is taken; none unless told.
     pub trusted_proxies: TrustedProxies,
+    /// How many connections there are, and how long one may keep us waiting.
+    #[serde(deserialize_with = "table::one")]
+    pub connections: Connections,
     /// How TLS is spoken, and the certificate.
     #[serde(deserialize_with = "table::one")]
     pub tls: Tls,

@@ -19,9 +19,12 @@ use tokio::sync::watch;
 
 use crate::access_log::{AccessLog, Logged};
 use crate::acme::Answers;
+use crate::clock;
+use crate::cuts::Cut;
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
+use crate::life::{Handed, Life, Verdict, Watched};
 use crate::proxy::{self, Answer};
 use crate::redirect;
 use crate::route::{Ambiguous, Routes};
@@ -48,18 +51,27 @@ pub(crate) async fn serve(
 ) {
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
+    // What waits in the kernel is read by nobody yet: by the little that is left there, a reader's pace is seen.
+    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+    let terms = &open.places().terms;
     match door {
         Door::Https { tls, routes, log } => {
-            let accepted =
-                match tokio::time::timeout(HANDSHAKE, tls.accept(stream, address.ip(), &routes)).await {
-                    Ok(Ok(accepted)) => accepted,
-                    Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                    Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
-                };
+            let accepted = match tokio::time::timeout(
+                terms.handshake.duration(),
+                tls.accept(stream, address.ip(), &routes),
+            )
+            .await
+            {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
+                Err(_) => return open.places().cuts.count(Cut::Handshake, address.ip()),
+            };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };
             let peer = Peer::new(address, Scheme::Https).verified(verified);
-            let door = Arc::new(Inside { connection, peer, routes, log, to: To::App { tls, called }, open });
+            let life = Life::new(terms, clock::now());
+            let to = To::App { tls, called };
+            let door = Arc::new(Inside { connection, peer, routes, log, to, open, life });
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
@@ -69,14 +81,9 @@ pub(crate) async fn serve(
         Door::Redirect { routes, https_port, answers, log } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
-            let door = Arc::new(Inside {
-                connection,
-                peer,
-                routes,
-                log,
-                to: To::Https { port: https_port, answers },
-                open,
-            });
+            let life = Life::new(terms, clock::now());
+            let to = To::Https { port: https_port, answers };
+            let door = Arc::new(Inside { connection, peer, routes, log, to, open, life });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -91,6 +98,7 @@ struct Inside {
     log: Option<Arc<AccessLog>>,
     to: To,
     open: Arc<Open>,
+    life: Arc<Life>,
 }
 
 #[derive(Debug)]
@@ -102,11 +110,12 @@ enum To {
 impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield, but for the one to an
     /// authority, which asks from anywhere and as often as it likes.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Body<Answer>>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Handed<Body<Answer>>>> {
+        let open = self.life.begin();
         if let To::Https { answers: Some(answers), .. } = &self.to
             && let Some(proof) = proof(answers, &request).await
         {
-            return proof.map(|body| Logged::new(body, None));
+            return proof.map(|body| Logged::new(Handed::new(body, open), None));
         }
         let found = self.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
@@ -144,7 +153,7 @@ impl Inside {
         if let Some(entry) = &mut entry {
             entry.answered(answer.status(), &passage);
         }
-        answer.map(|body| Logged::new(body, entry))
+        answer.map(|body| Logged::new(Handed::new(body, open), entry))
     }
 
     /// Whether a request is for another site than the handshake was, on whose terms it came: RFC 9110 §15.5.20, and
@@ -189,8 +198,12 @@ async fn serve_http_1(
     closing: watch::Receiver<bool>,
 ) {
     let max_headers = door.routes.max_headers();
+    let terms = &door.open.places().terms;
+    // The first head's own deadline is the life's, which knows how many there were.
+    let head = terms.head.max(terms.idle).duration();
     let outcome = Outcome::default();
-    let stream = Strict::new(stream, outcome.clone());
+    let stream = Strict::new(Watched::new(stream, Arc::clone(&door.life)), outcome.clone());
+    let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
         async move {
@@ -207,13 +220,14 @@ async fn serve_http_1(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new()) // without it the next line does nothing
-        .header_read_timeout(HEAD) // without it nobody asks for what waited behind an upgrade
+        .header_read_timeout(head) // without it nobody asks for what waited behind an upgrade
         .max_header_size(MAX_HEAD);
     if let Some(most) = max_headers {
         builder.max_headers(most);
     }
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, "HTTP/1.1").await;
+    until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, &inside, "HTTP/1.1")
+        .await;
 }
 
 async fn serve_http_2(
@@ -221,6 +235,7 @@ async fn serve_http_2(
     door: Arc<Inside>,
     closing: watch::Receiver<bool>,
 ) {
+    let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
@@ -234,38 +249,62 @@ async fn serve_http_2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
-        .serve_connection(TokioIo::new(Counted::new(stream)), service);
-    until_closed(connection, http2::Connection::graceful_shutdown, closing, "HTTP/2").await;
+        .serve_connection(
+            TokioIo::new(Counted::new(Watched::new(stream, Arc::clone(&inside.life)))),
+            service,
+        );
+    until_closed(connection, http2::Connection::graceful_shutdown, closing, &inside, "HTTP/2").await;
 }
 
-/// Drives a connection to its end; when the gateway closes, to the end of the requests that it has.
+/// Drives a connection to its end; when the gateway closes, or the connection has lived long enough, to the end of the
+/// requests that it has.
 async fn until_closed<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
     mut closing: watch::Receiver<bool>,
+    inside: &Inside,
     protocol: &'static str,
 ) {
     let mut connection = pin!(connection);
-    let closed = async {
-        // A gateway that is gone closes its connections too.
-        let _ = closing.wait_for(|closing| *closing).await;
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed => {
-            shut_down(connection.as_mut());
-            connection.await
+    let mut alarm = pin!(tokio::time::sleep_until(clock::now()));
+    let mut shut_down = Some(shut_down);
+    let count = |cut| inside.open.places().cuts.count(cut, inside.peer.ip());
+    loop {
+        let cut = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, protocol, "a connection broke");
+                }
+                return;
+            }
+            // A gateway that is gone closes its connections too.
+            _ = closing.wait_for(|closing| *closing), if shut_down.is_some() => None,
+            () = inside.life.worn(), if shut_down.is_some() => Some(Cut::Requests),
+            () = alarm.as_mut() => match inside.life.check(clock::now()) {
+                Verdict::Wait(until) => {
+                    alarm.as_mut().reset(until);
+                    continue;
+                }
+                Verdict::Close(cut) if shut_down.is_some() => Some(cut),
+                // It was told, and has nothing to wait for.
+                Verdict::Close(_) => return,
+                Verdict::Drop(cut) => return count(cut),
+            },
+        };
+        if let Some(cut) = cut {
+            count(cut);
+            alarm.as_mut().reset(clock::now() + LAST_WORDS);
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, protocol, "a connection broke");
+        if let Some(shut_down) = shut_down.take() {
+            shut_down(connection.as_mut());
+        }
     }
 }
 
-/// A phone on a bad network takes a few round trips of some hundred milliseconds.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// For a request's head, and for a kept-alive connection's rest between two requests.
-const HEAD: Duration = Duration::from_secs(30);
+/// For what is on its way when a connection is told that it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// In bytes. Half of it has to go before the kernel asks for more: who takes so much a minute is seen to be steady.
+const UNSENT: u32 = 64 * 1024;
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what
 /// is over even this, hyper answers with a bare 431 and closes.
 const MAX_HEAD: usize = 32 * 1024;

@@ -1,6 +1,6 @@
 //! The server: sockets, threads, and the way they begin and end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use panoply::{Clock, Keys, Shield, World};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access_log::AccessLog;
@@ -18,7 +18,9 @@ use crate::bans::Keeper;
 use crate::config::{Config, RulePath};
 use crate::connection::Door;
 use crate::counting::Counting;
+use crate::cuts::Cut;
 use crate::dependencies::Dependencies;
+use crate::places::{Place, Places};
 use crate::renewal::Renewal;
 use crate::route::Routes;
 use crate::supervise::Proof;
@@ -136,7 +138,7 @@ impl Gateway {
     /// When the system gives no thread.
     pub fn start(self) -> Result<Running, GatewayError> {
         let https_port = self.https.local_addr().map_or(443, |address| address.port());
-        let places = Arc::new(Semaphore::new(places()));
+        let places = Arc::new(Places::new(&self.config, places()));
         let (closing, receiver) = watch::channel(false);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = (0..threads)
@@ -175,6 +177,7 @@ impl Gateway {
                 log: self.log.clone(),
                 dependencies: self.dependencies,
                 orders,
+                cuts: Arc::clone(&places.cuts),
                 workers: Arc::clone(&workers),
                 tls: self.tls,
             };
@@ -241,13 +244,19 @@ impl Running {
 ///
 /// Sockets shared by `SO_REUSEPORT` would balance by hash: a few busy HTTP/2 connections then pile on one core, and
 /// closing a listener resets what the kernel had queued there.
-async fn accept(listener: TcpListener, door: Door, workers: Arc<[Worker]>, places: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, door: Door, workers: Arc<[Worker]>, places: Arc<Places>) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted =
             listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
         match accepted {
             Ok((stream, address)) => {
+                let place = match admitted(&places, address.ip()) {
+                    Ok(place) => place,
+                    Err(cut) => {
+                        places.cuts.count(cut, address.ip());
+                        continue;
+                    }
+                };
                 if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
                     worker.give(Accepted { stream, address, door: door.clone(), place });
                 }
@@ -259,6 +268,13 @@ async fn accept(listener: TcpListener, door: Door, workers: Arc<[Worker]>, place
             }
         }
     }
+}
+
+/// A place for a visitor who has just come.
+fn admitted(places: &Arc<Places>, ip: IpAddr) -> Result<Place, Cut> {
+    let mut place = places.take()?;
+    place.claim(ip)?;
+    Ok(place)
 }
 
 /// How many connections may be open at once: each needs a descriptor, and so does the one to the app.

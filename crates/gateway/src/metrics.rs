@@ -10,12 +10,15 @@ use panoply::metrics::Tally;
 use panoply::{Metrics, Practice};
 
 use crate::acme::Tally as Orders;
+use crate::cuts::Cut;
 use crate::dependencies::Standing;
 
 /// What there is to show.
 pub(crate) struct Figures<'f> {
     pub(crate) metrics: &'f Metrics,
     pub(crate) connections: usize,
+    /// Why connections were closed, and how many.
+    pub(crate) cuts: [(&'static str, u64); Cut::ALL.len()],
     pub(crate) bans: usize,
     /// Where certificates are ordered.
     pub(crate) orders: Option<&'f Orders>,
@@ -58,6 +61,9 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     let gauge = |count: usize| [(String::new(), count as u64)];
     let connections = gauge(figures.connections);
     family(&mut page, "panoply_connections", "gauge", "Visitors' connections that are open.", connections);
+    let cuts = figures.cuts.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count));
+    let help = "Connections that the gateway closed, by what was too much.";
+    family(&mut page, "panoply_connections_cut_total", "counter", help, cuts);
     family(&mut page, "panoply_bans", "gauge", "Networks that operators keep out.", gauge(figures.bans));
     let ends = figures.certificates.iter().map(|(name, end)| (format!("name=\"{}\"", escaped(name)), *end));
     let help = "When the certificate for a name ends, in seconds since 1970.";
@@ -143,6 +149,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuts::Cuts;
 
     #[test]
     fn the_page_is_a_line_a_figure() {
@@ -151,6 +158,7 @@ mod tests {
         let page = page(&Figures {
             metrics: &metrics,
             connections: 3,
+            cuts: Cuts::default().all(),
             bans: 1,
             orders: Some(&Orders::default()),
             store: "redis",
@@ -166,6 +174,7 @@ mod tests {
             "panoply_verdicts_total{practice=\"app\",verdict=\"refused\"} 0",
             "panoply_guesses_total{outcome=\"wrong\"} 1",
             "panoply_connections 3",
+            "panoply_connections_cut_total{reason=\"client\"} 0",
             "panoply_access_log_dropped_total 2",
             "panoply_acme_orders_total{result=\"issued\"} 0",
             "panoply_certificate_not_after_seconds{name=\"*.shop.example\"} 1800000000",

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::connection::{self, Door};
+use crate::places::{Place, Places};
 use crate::upstream;
 
 /// A connection that was just accepted.
@@ -19,7 +20,7 @@ pub(crate) struct Accepted {
     pub(crate) address: SocketAddr,
     pub(crate) door: Door,
     /// Its place among the connections that are open at once.
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 /// The handle of a thread.
@@ -77,7 +78,7 @@ async fn work(
 
 fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Receiver<bool>) {
     let Accepted { stream, address, door, place } = accepted;
-    let open = Arc::new(Open { connections, _place: place });
+    let open = Arc::new(Open { connections, place });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
@@ -90,7 +91,14 @@ fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Rece
 #[derive(Debug)]
 pub(crate) struct Open {
     connections: Arc<AtomicUsize>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+impl Open {
+    /// The terms it is held on.
+    pub(crate) fn places(&self) -> &Places {
+        self.place.places()
+    }
 }
 
 impl Drop for Open {

@@ -125,6 +125,12 @@ impl TrustedProxies {
         networks.into_iter().map(|network| network.as_ref().parse()).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether `ip` is one of them.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(ip))
+    }
+
     /// Who asks on `connection`, and over what.
     pub(crate) fn client(&self, connection: &Connection, headers: &HeaderMap) -> (Client, Scheme) {
         let Some(peer) = connection.peer.map(|peer| Client::from(peer.ip())) else {
@@ -132,7 +138,7 @@ impl TrustedProxies {
             return (client, connection.scheme);
         };
         let has_addresses = headers.contains_key(X_FORWARDED_FOR);
-        if !self.trust(peer.ip) {
+        if !self.contains(peer.ip) {
             let is_proxy = has_addresses && may_be_a_proxy(peer.ip);
             let standing = if is_proxy { Standing::UndeclaredProxy } else { Standing::One };
             return (Client { standing, ..peer }, connection.scheme);
@@ -143,10 +149,6 @@ impl TrustedProxies {
             walk(self, peer, elements(headers))
         };
         (client, proto.or_else(|| proto_at(headers, hops)).unwrap_or(connection.scheme))
-    }
-
-    fn trust(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(ip))
     }
 }
 
@@ -164,7 +166,7 @@ fn walk(
             return (Client { standing: Standing::Unknown, ..client }, proto, count);
         };
         (client, proto) = (Client::from(ip), said);
-        if !proxies.trust(client.ip) {
+        if !proxies.contains(client.ip) {
             break;
         }
     }

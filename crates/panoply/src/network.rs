@@ -28,7 +28,8 @@ impl Network {
     }
 
     /// As clients are counted: an IPv4 address, or an IPv6 /64; none for what is larger.
-    pub(crate) fn of_client(&self) -> Option<Self> {
+    #[must_use]
+    pub fn of_client(&self) -> Option<Self> {
         let IpNet::V6(net) = self.0 else { return (self.0.prefix_len() == 32).then_some(*self) };
         (net.prefix_len() >= 64).then(|| Self::around(net.addr().into(), 64)).flatten()
     }

@@ -10,6 +10,7 @@ use crate::acme::Tally;
 use crate::bans::Keeper;
 use crate::config::{Config, HostName};
 use crate::counting::Counting;
+use crate::cuts::Cuts;
 use crate::dependencies::Dependencies;
 use crate::metrics::Figures;
 use crate::route::Routes;
@@ -27,6 +28,7 @@ pub(crate) struct View {
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) dependencies: Dependencies,
     pub(crate) orders: Option<Arc<Tally>>,
+    pub(crate) cuts: Arc<Cuts>,
     pub(crate) workers: Arc<[Worker]>,
     pub(crate) tls: Arc<Tls>,
 }
@@ -57,6 +59,7 @@ impl View {
         Figures {
             metrics: self.world.metrics(),
             connections: self.connections(),
+            cuts: self.cuts.all(),
             bans: self.world.bans().all().len(),
             orders: self.orders.as_deref(),
             store: &self.counting.kind,
