@@ -40,7 +40,7 @@ mod upstream;
 
 use std::path::PathBuf;
 
-use panoply::{Policies, TrustedProxies};
+use panoply::{Network, Policies, TrustedProxies};
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
@@ -73,6 +73,12 @@ pub struct Config {
     pub http: Option<Listen>,
     /// The proxies in front whose word on a visitor's address is taken; none unless told.
     pub trusted_proxies: TrustedProxies,
+    /// A file with more of them, one a line, read when the gateway starts.
+    #[serde(deserialize_with = "file_path::some")]
+    pub trusted_proxies_file: Option<PathBuf>,
+    /// The load balancers that say whose their bytes are by the PROXY protocol, which they have to, and nobody else may;
+    /// none unless told.
+    pub proxy_protocol: Vec<Network>,
     /// How many connections there are, and how long one may keep us waiting.
     #[serde(deserialize_with = "table::one")]
     pub connections: Connections,

@@ -1,6 +1,7 @@
 //! One connection: handshake, HTTP/1.1 or HTTP/2, and each request through its route's shield to the app.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use panoply::{Body, Rejection, Scheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -26,6 +27,7 @@ use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
 use crate::life::{Handed, Life, Verdict, Watched};
 use crate::proxy::{self, Answer};
+use crate::proxy_protocol::{self, Step};
 use crate::redirect;
 use crate::route::{Ambiguous, Routes};
 use crate::singleton;
@@ -43,7 +45,7 @@ pub(crate) enum Door {
 
 /// Serves one connection until it ends, or until `closing` says that it should.
 pub(crate) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     door: Door,
     closing: watch::Receiver<bool>,
@@ -54,6 +56,10 @@ pub(crate) async fn serve(
     // What waits in the kernel is read by nobody yet: by the little that is left there, a reader's pace is seen.
     let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let terms = &open.places().terms;
+    let address = match visitor(&mut stream, address, &open).await {
+        Ok(address) => address,
+        Err(cut) => return open.places().cuts.count(cut, address.ip()),
+    };
     match door {
         Door::Https { tls, routes, log } => {
             let accepted = match tokio::time::timeout(
@@ -85,6 +91,34 @@ pub(crate) async fn serve(
             let to = To::Https { port: https_port, answers };
             let door = Arc::new(Inside { connection, peer, routes, log, to, open, life });
             serve_http_1(stream, door, closing).await;
+        }
+    }
+}
+
+/// Whose connection it is: of whoever is at its other end, or whom a balancer names first.
+async fn visitor(stream: &mut TcpStream, peer: SocketAddr, open: &Open) -> Result<SocketAddr, Cut> {
+    let places = open.places();
+    if !places.is_balancer(peer.ip()) {
+        return Ok(peer);
+    }
+    let said = tokio::time::timeout(places.terms.handshake.duration(), proxy_header(stream)).await;
+    let Ok(Ok(source)) = said else { return Err(Cut::ProxyHeader) };
+    let visitor = source.unwrap_or(peer);
+    open.claim(visitor.ip())?;
+    Ok(visitor)
+}
+
+/// Reads a PROXY header, and nothing of what follows it.
+async fn proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut bytes = Vec::new();
+    loop {
+        match proxy_protocol::read(&bytes).map_err(io::Error::other)? {
+            Step::Whole(source) => return Ok(source),
+            Step::More(more) => {
+                let there = bytes.len();
+                bytes.resize(there + more, 0);
+                stream.read_exact(bytes.get_mut(there..).unwrap_or_default()).await?;
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ pub(crate) enum Cut {
     Full,
     /// The client had all of its places.
     Client,
+    /// A peer that has to say whose its bytes are did not, or not in time.
+    ProxyHeader,
     /// The handshake took too long.
     Handshake,
     /// No request came, or not the whole of its head.
@@ -22,14 +24,23 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Full, Self::Client, Self::Handshake, Self::Head, Self::Idle, Self::Unread, Self::Requests];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Full,
+        Self::Client,
+        Self::ProxyHeader,
+        Self::Handshake,
+        Self::Head,
+        Self::Idle,
+        Self::Unread,
+        Self::Requests,
+    ];
 
     /// As metrics and the log call it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Client => "client",
+            Self::ProxyHeader => "proxy_header",
             Self::Handshake => "handshake",
             Self::Head => "head",
             Self::Idle => "idle",
@@ -43,6 +54,7 @@ impl Cut {
         match self {
             Self::Full => Some("raise the limit of open files, or `connections.most` if it is written"),
             Self::Client => Some("if many visitors share that address, raise `connections.most_by_client`"),
+            Self::ProxyHeader => Some("let it send the PROXY protocol, or take it out of `proxy_protocol`"),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! The server: sockets, threads, and the way they begin and end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +18,14 @@ use crate::bans::Keeper;
 use crate::config::{Config, RulePath};
 use crate::connection::Door;
 use crate::counting::Counting;
-use crate::cuts::Cut;
 use crate::dependencies::Dependencies;
-use crate::places::{Place, Places};
+use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::route::Routes;
 use crate::supervise::Proof;
 use crate::tls::Tls;
 use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, keys, listen, shared, state};
+use crate::{GatewayError, keys, listen, proxies, shared, state};
 
 /// A gateway whose files were read and whose sockets are open: nothing can fail half-way any more.
 #[derive(Debug)]
@@ -52,6 +51,7 @@ impl Gateway {
     /// # Errors
     /// When a file or an address is not to be had, or a site has no app.
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
+        let config = &proxies::read(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
         let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
@@ -250,7 +250,7 @@ async fn accept(listener: TcpListener, door: Door, workers: Arc<[Worker]>, place
             listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
         match accepted {
             Ok((stream, address)) => {
-                let place = match admitted(&places, address.ip()) {
+                let place = match places.admit(address.ip()) {
                     Ok(place) => place,
                     Err(cut) => {
                         places.cuts.count(cut, address.ip());
@@ -268,13 +268,6 @@ async fn accept(listener: TcpListener, door: Door, workers: Arc<[Worker]>, place
             }
         }
     }
-}
-
-/// A place for a visitor who has just come.
-fn admitted(places: &Arc<Places>, ip: IpAddr) -> Result<Place, Cut> {
-    let mut place = places.take()?;
-    place.claim(ip)?;
-    Ok(place)
 }
 
 /// How many connections may be open at once: each needs a descriptor, and so does the one to the app.

@@ -27,7 +27,10 @@ mod metrics;
 mod pace;
 mod places;
 mod progress;
+mod proxies;
 mod proxy;
+#[doc(hidden)]
+pub mod proxy_protocol;
 mod redirect;
 mod renewal;
 pub mod replay;

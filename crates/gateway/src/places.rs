@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use panoply::{Network, TrustedProxies};
 
@@ -19,6 +19,7 @@ pub(crate) struct Places {
     most: usize,
     most_by_client: usize,
     proxies: TrustedProxies,
+    balancers: Vec<Network>,
     taken: AtomicUsize,
     /// No more entries than places are taken.
     clients: Mutex<HashMap<Network, usize>>,
@@ -36,6 +37,7 @@ impl Places {
             most,
             most_by_client: number(terms.most_by_client).min(most.div_ceil(2)),
             proxies: config.trusted_proxies.clone(),
+            balancers: config.proxy_protocol.clone(),
             taken: AtomicUsize::new(0),
             clients: Mutex::default(),
             terms,
@@ -43,9 +45,22 @@ impl Places {
         }
     }
 
-    /// A place for whoever is at the other end of a socket.
-    pub(crate) fn take(self: &Arc<Self>) -> Result<Place, Cut> {
-        let place = Place { places: Arc::clone(self), client: None };
+    /// A place for whoever is at the other end of a socket. A balancer has yet to say who that is.
+    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, Cut> {
+        let place = self.take()?;
+        if !self.is_balancer(ip) {
+            place.claim(ip)?;
+        }
+        Ok(place)
+    }
+
+    /// Whether the PROXY protocol is spoken from there.
+    pub(crate) fn is_balancer(&self, ip: IpAddr) -> bool {
+        self.balancers.iter().any(|network| network.contains(ip))
+    }
+
+    fn take(self: &Arc<Self>) -> Result<Place, Cut> {
+        let place = Place { places: Arc::clone(self), client: OnceLock::new() };
         // The place is given back as it is dropped, whether it was one too many or not.
         if self.taken.fetch_add(1, Ordering::Relaxed) < self.most { Ok(place) } else { Err(Cut::Full) }
     }
@@ -59,14 +74,14 @@ impl Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    client: Option<Network>,
+    client: OnceLock<Network>,
 }
 
 impl Place {
     /// It is known who has it.
-    pub(crate) fn claim(&mut self, ip: IpAddr) -> Result<(), Cut> {
+    pub(crate) fn claim(&self, ip: IpAddr) -> Result<(), Cut> {
         let ip = ip.to_canonical();
-        if ip.is_loopback() || self.client.is_some() || self.places.proxies.contains(ip) {
+        if ip.is_loopback() || self.client.get().is_some() || self.places.proxies.contains(ip) {
             return Ok(());
         }
         let Some(client) = Network::from(ip).of_client() else { return Ok(()) };
@@ -77,7 +92,7 @@ impl Place {
         }
         *held += 1;
         drop(clients);
-        self.client = Some(client);
+        let _ = self.client.set(client);
         Ok(())
     }
 
@@ -90,12 +105,12 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.taken.fetch_sub(1, Ordering::Relaxed);
-        let Some(client) = self.client else { return };
+        let Some(client) = self.client.get() else { return };
         let mut clients = self.places.clients();
-        if let Some(held) = clients.get_mut(&client) {
+        if let Some(held) = clients.get_mut(client) {
             *held -= 1;
             if *held == 0 {
-                clients.remove(&client);
+                clients.remove(client);
             }
         }
     }
@@ -138,7 +153,7 @@ mod tests {
         ] {
             let places = places(text, 100);
             let take = |ip: &str| {
-                let mut place = places.take().unwrap();
+                let place = places.take().unwrap();
                 place.claim(ip.parse().unwrap()).map(|()| place)
             };
             let held: Vec<_> = (0..20).map_while(|_| take(ip).ok()).collect();
@@ -149,15 +164,15 @@ mod tests {
             assert!(places.clients().is_empty(), "nobody is remembered");
         }
         let places = places("", 3);
-        let mut all: Vec<_> = (0..3).map(|_| places.take().unwrap()).collect();
-        let claimed = all.iter_mut().filter_map(|place| place.claim([192, 0, 2, 1].into()).ok()).count();
+        let all: Vec<_> = (0..3).map(|_| places.take().unwrap()).collect();
+        let claimed = all.iter().filter_map(|place| place.claim([192, 0, 2, 1].into()).ok()).count();
         assert_eq!(claimed, 2, "half of all is the most that one client has");
     }
 
     #[test]
     fn a_household_of_ipv6_is_one_client() {
         let places = places("[connections]\nmost_by_client = 1", 100);
-        let [mut one, mut other] = [places.take().unwrap(), places.take().unwrap()];
+        let [one, other] = [places.take().unwrap(), places.take().unwrap()];
         one.claim("2001:db8::1".parse().unwrap()).unwrap();
         assert_eq!(other.claim("2001:db8::ffff:1".parse().unwrap()), Err(Cut::Client));
     }

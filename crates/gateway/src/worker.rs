@@ -1,7 +1,7 @@
 //! One thread, one runtime, its own connections to the app: nothing on the way of a request is shared.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::connection::{self, Door};
+use crate::cuts::Cut;
 use crate::places::{Place, Places};
 use crate::upstream;
 
@@ -98,6 +99,11 @@ impl Open {
     /// The terms it is held on.
     pub(crate) fn places(&self) -> &Places {
         self.place.places()
+    }
+
+    /// It is known whose it is.
+    pub(crate) fn claim(&self, ip: IpAddr) -> Result<(), Cut> {
+        self.place.claim(ip)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Who asks: the other end of the socket, or whom a trusted proxy names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::buckets::{self, Key};
 use crate::forwarded::{self, Element, Malformed, Node};
@@ -112,23 +113,34 @@ impl From<IpAddr> for Client {
 /// `X-Forwarded-For` comes before `Forwarded` where both are there: nearly every proxy writes the first and
 /// lets a visitor's own `Forwarded` through. A proxy that writes `Forwarded` alone must therefore remove
 /// `X-Forwarded-For`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Network>);
 
 impl TrustedProxies {
-    /// These addresses and ranges, such as `10.0.0.0/8`.
+    /// These addresses and ranges, such as `10.0.0.0/8`, and content delivery networks by their names: `cloudflare`,
+    /// `cloudfront`, `fastly`, whose lists this version knows.
     ///
     /// # Errors
-    /// When one is neither an address nor a range, or is every address there is.
-    pub fn new<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Result<Self, SettingError> {
-        networks.into_iter().map(|network| network.as_ref().parse()).collect::<Result<_, _>>().map(Self)
+    /// When one is neither an address, a range nor a name, or when they are together every address there is.
+    pub fn new<N: AsRef<str>>(proxies: impl IntoIterator<Item = N>) -> Result<Self, SettingError> {
+        let proxies = proxies.into_iter().map(|proxy| proxy.as_ref().parse());
+        proxies.collect::<Result<Vec<Proxies>, _>>()?.try_into()
+    }
+
+    /// These and those that a text names, one a line; behind `#` stands what is for people.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn and(self, text: &str) -> Result<Self, SettingError> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        let Self(more) = Self::new(lines.filter(|line| !line.is_empty()))?;
+        vec![Proxies(self.0), Proxies(more)].try_into()
     }
 
     /// Whether `ip` is one of them.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(ip))
+        Network::any_contains(&self.0, ip)
     }
 
     /// Who asks on `connection`, and over what.
@@ -149,6 +161,58 @@ impl TrustedProxies {
             walk(self, peer, elements(headers))
         };
         (client, proto.or_else(|| proto_at(headers, hops)).unwrap_or(connection.scheme))
+    }
+}
+
+impl<'de> Deserialize<'de> for TrustedProxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<Proxies>::deserialize(deserializer)?.try_into().map_err(SettingError::into_serde)
+    }
+}
+
+impl TryFrom<Vec<Proxies>> for TrustedProxies {
+    type Error = SettingError;
+
+    fn try_from(proxies: Vec<Proxies>) -> Result<Self, SettingError> {
+        let all: Vec<Network> = proxies.into_iter().flat_map(|proxies| proxies.0).collect();
+        let merged = Network::merged(&all);
+        // `0.0.0.0/1` and `128.0.0.0/1` are everybody as well.
+        if let Some(all) = merged.iter().find(|network| network.prefix() == 0) {
+            return Err(SettingError::new(
+                format!(
+                    "together they are every address there is, `{all}`, and everybody could say who he is"
+                ),
+                "write the addresses of your own proxies, such as `10.0.0.0/8`",
+            ));
+        }
+        Ok(Self(merged))
+    }
+}
+
+/// One item of a list: an address, a range, or the name of many.
+struct Proxies(Vec<Network>);
+
+impl FromStr for Proxies {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        if let Some(networks) = cdn::named(text) {
+            return Ok(Self(networks.to_vec()));
+        }
+        if text.bytes().all(|byte| byte.is_ascii_alphabetic()) && !text.is_empty() {
+            let names: Vec<_> = cdn::names().map(|name| format!("`{name}`")).collect();
+            return Err(SettingError::new(
+                format!("`{text}` is no network that is known by its name"),
+                format!("write {}, or addresses such as `10.0.0.0/8`", names.join(", ")),
+            ));
+        }
+        text.parse().map(|network| Self(vec![network]))
+    }
+}
+
+impl<'de> Deserialize<'de> for Proxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(SettingError::into_serde)
     }
 }
 
@@ -263,6 +327,45 @@ mod tests {
             assert_eq!(client.ip(), ip.parse::<IpAddr>().unwrap(), "{peer} {headers:?}");
             assert_eq!(client.stands_for_one(), is_known, "{peer} {headers:?}");
         }
+    }
+
+    #[test]
+    fn proxies_have_names_and_are_never_everybody() {
+        let text = "# ours\n10.0.0.0/8\n\n  fastly # and theirs\n2001:db8::7\n";
+        let proxies = TrustedProxies::new(["cloudflare", "192.0.2.1"]).unwrap().and(text).unwrap();
+        for (ip, trusted) in [
+            ("104.16.1.1", true),
+            ("2606:4700::1", true),
+            ("::ffff:104.16.1.1", true),
+            ("192.0.2.1", true),
+            ("10.255.255.255", true),
+            ("151.101.0.1", true),
+            ("2001:db8::7", true),
+            ("15.158.0.1", false),
+            ("192.0.2.0", false),
+            ("192.0.2.2", false),
+            ("11.0.0.0", false),
+            ("0.0.0.1", false),
+            ("255.255.255.255", false),
+            ("2001:db8::8", false),
+            ("::", false),
+        ] {
+            assert_eq!(proxies.contains(ip.parse().unwrap()), trusted, "{ip}");
+        }
+        for (written, message, hint) in [
+            (&["0.0.0.0/0"][..], "every address", "10.0.0.0/8"),
+            (&["::/0"], "every address", "10.0.0.0/8"),
+            (&["0.0.0.0/1", "128.0.0.0/1"], "`0.0.0.0/0`, and everybody", "10.0.0.0/8"),
+            (&["::/1", "10.0.0.0/8", "c000::/2", "8000::/2"], "`::/0`, and everybody", "10.0.0.0/8"),
+            (&["akamai"], "known by its name", "`cloudflare`, `cloudfront`, `fastly`"),
+            (&["loopback"], "known by its name", "`cloudflare`, `cloudfront`, `fastly`"),
+        ] {
+            let error = TrustedProxies::new(written).unwrap_err();
+            assert!(error.to_string().contains(message), "{written:?}: {error}");
+            assert!(error.hint().contains(hint), "{written:?}: {}", error.hint());
+        }
+        let error = TrustedProxies::new(["0.0.0.0/1"]).unwrap().and("128.0.0.0/1").unwrap_err();
+        assert!(error.to_string().contains("every address"), "{error}");
     }
 
     #[test]

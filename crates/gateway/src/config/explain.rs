@@ -247,6 +247,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("https", "above the first `[table]`"),
     ("http", "above the first `[table]`"),
     ("trusted_proxies", "above the first `[table]`"),
+    ("trusted_proxies_file", "above the first `[table]`"),
+    ("proxy_protocol", "above the first `[table]`"),
     ("state", "above the first `[table]`"),
     ("keys", "above the first `[table]`"),
     ("access_log", "above the first `[table]`"),

@@ -40,6 +40,7 @@ struct Held<B> {
     last: usize,
 }
 
+type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl<B> Handed<B> {
@@ -121,7 +122,7 @@ impl<B> Slot<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Held<B> {
     /// The next piece; `None` where it was given up.
-    fn poll(&mut self, context: &mut Context<'_>) -> Option<Poll<Option<Result<Frame<Bytes>, B::Error>>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Option<Polled<B::Error>> {
         let (body, _) = self.there.as_mut()?;
         let now = clock::now();
         self.pace.took(std::mem::take(&mut self.last), now);
