@@ -15,11 +15,12 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TEXTS.iter().map(|(name, _)| *name)
 }
 
-/// Whether one of them asks from `ip`.
+/// What the one is called that asks from `ip`.
 ///
 /// Only good for advice to the operator: the lists age, and who rents a place there can ask from it too.
-pub(crate) fn contains(ip: IpAddr) -> bool {
-    LISTS.iter().any(|(_, list)| list.iter().any(|network| network.contains(ip)))
+pub(crate) fn name_of(ip: IpAddr) -> Option<&'static str> {
+    let found = LISTS.iter().find(|(_, list)| list.iter().any(|network| network.contains(ip)));
+    found.map(|(name, _)| *name)
 }
 
 static LISTS: LazyLock<Vec<(&str, Vec<Network>)>> = LazyLock::new(|| {
@@ -59,9 +60,10 @@ mod tests {
             let list = named(name).unwrap();
             assert_eq!(list.len(), count, "{name}");
             let ip = ip.parse().unwrap();
-            assert!(list.iter().any(|network| network.contains(ip)) && contains(ip), "{name} {ip}");
+            assert!(list.iter().any(|network| network.contains(ip)), "{name} {ip}");
+            assert_eq!(name_of(ip), Some(name), "{ip}");
         }
         assert!(named("akamai").is_none());
-        assert!(!contains("203.0.113.1".parse().unwrap()));
+        assert_eq!(name_of("203.0.113.1".parse().unwrap()), None);
     }
 }

@@ -89,9 +89,11 @@ impl Client {
         let ip = self.ip;
         let key = Key::new(buckets::scope("undeclared proxy"), self.network(), self.network());
         if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_ok() {
+            // A network asks from more addresses than the one that is seen.
+            let proxy = cdn::name_of(ip).map_or_else(|| ip.to_string(), ToOwned::to_owned);
             tracing::warn!(
                 "{ip} sends X-Forwarded-For and is no trusted proxy: its visitors count as one client, \
-                 which is never blocked; if the proxy is yours, write trusted_proxies = [\"{ip}\"]"
+                 which is never blocked; if the proxy is yours, write trusted_proxies = [\"{proxy}\"]"
             );
         }
     }
@@ -114,11 +116,19 @@ impl From<IpAddr> for Client {
 /// lets a visitor's own `Forwarded` through. A proxy that writes `Forwarded` alone must therefore remove
 /// `X-Forwarded-For`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<Network>);
+pub struct TrustedProxies {
+    /// None holds another, in order.
+    networks: Vec<Network>,
+    /// How many of the nearest hops are trusted whoever they are.
+    hops: usize,
+}
 
 impl TrustedProxies {
-    /// These addresses and ranges, such as `10.0.0.0/8`, and content delivery networks by their names: `cloudflare`,
-    /// `cloudfront`, `fastly`, whose lists this version knows.
+    /// These addresses and ranges, such as `10.0.0.0/8`, and networks by their names: `loopback`, `linklocal` and
+    /// `uniquelocal` as Express has them, and `cloudflare`, `cloudfront`, `fastly`, whose lists this version knows.
+    ///
+    /// Express's `trust proxy` is this where it is a list, [`hops`](Self::hops) where it is a number,
+    /// [`danger_everyone`](Self::danger_everyone) where it is true, and the default where it is false.
     ///
     /// # Errors
     /// When one is neither an address, a range nor a name, or when they are together every address there is.
@@ -133,14 +143,34 @@ impl TrustedProxies {
     /// As [`new`](Self::new).
     pub fn and(self, text: &str) -> Result<Self, SettingError> {
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-        let Self(more) = Self::new(lines.filter(|line| !line.is_empty()))?;
-        vec![Proxies(self.0), Proxies(more)].try_into()
+        let more = Self::new(lines.filter(|line| !line.is_empty()))?;
+        let both = Self::try_from(vec![Proxies(self.networks), Proxies(more.networks)])?;
+        Ok(Self { hops: self.hops, ..both })
+    }
+
+    /// So many hops, whoever they are: where it is known how many proxies stand in front, and not where.
+    ///
+    /// It is right only where nobody can come in behind the first of them, and each of them adds to the header.
+    #[must_use]
+    pub const fn hops(count: usize) -> Self {
+        Self { networks: Vec::new(), hops: count }
+    }
+
+    /// Everybody: the visitor is whoever the visitor says it is, unless a proxy in front replaces the header.
+    #[must_use]
+    pub const fn danger_everyone() -> Self {
+        Self::hops(usize::MAX)
     }
 
     /// Whether `ip` is one of them.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
-        Network::any_contains(&self.0, ip)
+        Network::any_contains(&self.networks, ip)
+    }
+
+    /// Whether the word of `ip` is taken, which is so many hops away.
+    fn trust(&self, ip: IpAddr, hop: usize) -> bool {
+        hop < self.hops || self.contains(ip)
     }
 
     /// Who asks on `connection`, and over what.
@@ -150,7 +180,7 @@ impl TrustedProxies {
             return (client, connection.scheme);
         };
         let has_addresses = headers.contains_key(X_FORWARDED_FOR);
-        if !self.contains(peer.ip) {
+        if !self.trust(peer.ip, 0) {
             let is_proxy = has_addresses && may_be_a_proxy(peer.ip);
             let standing = if is_proxy { Standing::UndeclaredProxy } else { Standing::One };
             return (Client { standing, ..peer }, connection.scheme);
@@ -185,7 +215,7 @@ impl TryFrom<Vec<Proxies>> for TrustedProxies {
                 "write the addresses of your own proxies, such as `10.0.0.0/8`",
             ));
         }
-        Ok(Self(merged))
+        Ok(Self { networks: merged, hops: 0 })
     }
 }
 
@@ -199,8 +229,12 @@ impl FromStr for Proxies {
         if let Some(networks) = cdn::named(text) {
             return Ok(Self(networks.to_vec()));
         }
+        if let Some((_, networks)) = RANGES.iter().find(|(name, _)| *name == text) {
+            return networks.iter().map(|network| network.parse()).collect::<Result<_, _>>().map(Self);
+        }
         if text.bytes().all(|byte| byte.is_ascii_alphabetic()) && !text.is_empty() {
-            let names: Vec<_> = cdn::names().map(|name| format!("`{name}`")).collect();
+            let ranges = RANGES.iter().map(|(name, _)| *name);
+            let names: Vec<_> = cdn::names().chain(ranges).map(|name| format!("`{name}`")).collect();
             return Err(SettingError::new(
                 format!("`{text}` is no network that is known by its name"),
                 format!("write {}, or addresses such as `10.0.0.0/8`", names.join(", ")),
@@ -230,7 +264,7 @@ fn walk(
             return (Client { standing: Standing::Unknown, ..client }, proto, count);
         };
         (client, proto) = (Client::from(ip), said);
-        if !proxies.contains(client.ip) {
+        if !proxies.trust(client.ip, count) {
             break;
         }
     }
@@ -270,11 +304,18 @@ fn may_be_a_proxy(ip: IpAddr) -> bool {
         }
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     };
-    is_private || cdn::contains(ip)
+    is_private || cdn::name_of(ip).is_some()
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// As Express calls them.
+const RANGES: [(&str, &[&str]); 3] = [
+    ("linklocal", &["169.254.0.0/16", "fe80::/10"]),
+    ("loopback", &["127.0.0.0/8", "::1"]),
+    ("uniquelocal", &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]),
+];
 
 /// More proxies than anybody has, fewer than a header has room for.
 const MOST_HOPS: usize = 32;
@@ -358,7 +399,7 @@ mod tests {
             (&["0.0.0.0/1", "128.0.0.0/1"], "`0.0.0.0/0`, and everybody", "10.0.0.0/8"),
             (&["::/1", "10.0.0.0/8", "c000::/2", "8000::/2"], "`::/0`, and everybody", "10.0.0.0/8"),
             (&["akamai"], "known by its name", "`cloudflare`, `cloudfront`, `fastly`"),
-            (&["loopback"], "known by its name", "`cloudflare`, `cloudfront`, `fastly`"),
+            (&["Loopback"], "known by its name", "`loopback`"),
         ] {
             let error = TrustedProxies::new(written).unwrap_err();
             assert!(error.to_string().contains(message), "{written:?}: {error}");
