@@ -40,7 +40,7 @@ mod upstream;
 
 use std::path::PathBuf;
 
-use panoply::{Network, Policies, TrustedProxies};
+use panoply::{Policies, TrustedProxies};
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
@@ -78,7 +78,7 @@ pub struct Config {
     pub trusted_proxies_file: Option<PathBuf>,
     /// The load balancers that say whose their bytes are by the PROXY protocol, which they have to, and nobody else may;
     /// none unless told.
-    pub proxy_protocol: Vec<Network>,
+    pub proxy_protocol: TrustedProxies,
     /// How many connections there are, and how long one may keep us waiting.
     #[serde(deserialize_with = "table::one")]
     pub connections: Connections,

@@ -25,7 +25,7 @@ use crate::cuts::Cut;
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
-use crate::life::{Handed, Life, Verdict, Watched};
+use crate::life::{Handed, Verdict, Watched};
 use crate::proxy::{self, Answer};
 use crate::proxy_protocol::{self, Step};
 use crate::redirect;
@@ -70,14 +70,14 @@ pub(crate) async fn serve(
             {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                Err(_) => return open.places().cuts.count(Cut::Handshake, address.ip()),
+                Err(_) => return open.cut(Cut::Handshake),
             };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };
             let peer = Peer::new(address, Scheme::Https).verified(verified);
-            let life = Life::new(terms, clock::now());
+            open.life().started(clock::now());
             let to = To::App { tls, called };
-            let door = Arc::new(Inside { connection, peer, routes, log, to, open, life });
+            let door = Arc::new(Inside { connection, peer, routes, log, to, open });
             if http_2 {
                 serve_http_2(stream, door, closing).await;
             } else {
@@ -87,9 +87,9 @@ pub(crate) async fn serve(
         Door::Redirect { routes, https_port, answers, log } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
-            let life = Life::new(terms, clock::now());
+            open.life().started(clock::now());
             let to = To::Https { port: https_port, answers };
-            let door = Arc::new(Inside { connection, peer, routes, log, to, open, life });
+            let door = Arc::new(Inside { connection, peer, routes, log, to, open });
             serve_http_1(stream, door, closing).await;
         }
     }
@@ -132,7 +132,6 @@ struct Inside {
     log: Option<Arc<AccessLog>>,
     to: To,
     open: Arc<Open>,
-    life: Arc<Life>,
 }
 
 #[derive(Debug)]
@@ -145,7 +144,7 @@ impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield, but for the one to an
     /// authority, which asks from anywhere and as often as it likes.
     async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Handed<Body<Answer>>>> {
-        let open = self.life.begin();
+        let open = self.open.life().begin();
         if let To::Https { answers: Some(answers), .. } = &self.to
             && let Some(proof) = proof(answers, &request).await
         {
@@ -233,10 +232,10 @@ async fn serve_http_1(
 ) {
     let max_headers = door.routes.max_headers();
     let terms = &door.open.places().terms;
-    // The first head's own deadline is the life's, which knows how many there were.
-    let head = terms.head.max(terms.idle).duration();
+    // The life ends it long before, and counts why.
+    let head = terms.head.max(terms.idle).duration().saturating_mul(2);
     let outcome = Outcome::default();
-    let stream = Strict::new(Watched::new(stream, Arc::clone(&door.life)), outcome.clone());
+    let stream = Strict::new(Watched::new(stream, Arc::clone(door.open.life())), outcome.clone());
     let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
@@ -284,7 +283,7 @@ async fn serve_http_2(
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .serve_connection(
-            TokioIo::new(Counted::new(Watched::new(stream, Arc::clone(&inside.life)))),
+            TokioIo::new(Counted::new(Watched::new(stream, Arc::clone(inside.open.life())))),
             service,
         );
     until_closed(connection, http2::Connection::graceful_shutdown, closing, &inside, "HTTP/2").await;
@@ -302,7 +301,6 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
     let mut connection = pin!(connection);
     let mut alarm = pin!(tokio::time::sleep_until(clock::now()));
     let mut shut_down = Some(shut_down);
-    let count = |cut| inside.open.places().cuts.count(cut, inside.peer.ip());
     loop {
         let cut = tokio::select! {
             ended = connection.as_mut() => {
@@ -313,8 +311,8 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
             }
             // A gateway that is gone closes its connections too.
             _ = closing.wait_for(|closing| *closing), if shut_down.is_some() => None,
-            () = inside.life.worn(), if shut_down.is_some() => Some(Cut::Requests),
-            () = alarm.as_mut() => match inside.life.check(clock::now()) {
+            () = inside.open.life().worn(), if shut_down.is_some() => Some(Cut::Requests),
+            () = alarm.as_mut() => match inside.open.life().check(clock::now()) {
                 Verdict::Wait(until) => {
                     alarm.as_mut().reset(until);
                     continue;
@@ -322,11 +320,11 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
                 Verdict::Close(cut) if shut_down.is_some() => Some(cut),
                 // It was told, and has nothing to wait for.
                 Verdict::Close(_) => return,
-                Verdict::Drop(cut) => return count(cut),
+                Verdict::Drop(cut) => return inside.open.cut(cut),
             },
         };
         if let Some(cut) = cut {
-            count(cut);
+            inside.open.cut(cut);
             alarm.as_mut().reset(clock::now() + LAST_WORDS);
         }
         if let Some(shut_down) = shut_down.take() {

@@ -33,11 +33,6 @@ impl Peer {
         }
     }
 
-    /// The other end of the socket.
-    pub(crate) const fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
-
     /// With what the visitor's certificate says of him.
     pub(crate) fn verified(self, verified: Option<Verified>) -> Self {
         Self { verified, ..self }

@@ -21,7 +21,7 @@ use crate::config::Connections;
 use crate::cuts::Cut;
 use crate::pace::Pace;
 
-/// One connection's life, from the end of its handshake.
+/// One connection's life.
 #[derive(Debug)]
 pub(crate) struct Life {
     terms: Terms,
@@ -59,6 +59,13 @@ trait Unread: fmt::Debug + Send + Sync {
     fn give_up(&self, now: Instant) -> bool;
 }
 
+impl Terms {
+    /// While something is under way, what comes next is noticed this late.
+    fn step(&self) -> Duration {
+        self.unread.min(self.idle).min(self.head) / 4
+    }
+}
+
 /// What is to be done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -82,6 +89,11 @@ impl Life {
         let socket = Pace::of_socket(unread);
         let state = State { begun: 0, open: 0, rested: now, written: 0, socket, answers: Vec::new() };
         Arc::new(Self { terms, state: Mutex::new(state), worn: Notify::new() })
+    }
+
+    /// The handshake is done.
+    pub(crate) fn started(&self, now: Instant) {
+        self.state().rested = now;
     }
 
     /// A request came. It is open until what is returned goes.
@@ -117,7 +129,7 @@ impl Life {
         let mut state = self.state();
         state.answers.append(&mut kept);
         if state.open > 0 {
-            return Verdict::Wait(now + self.terms.unread / 4);
+            return Verdict::Wait(now + self.terms.step());
         }
         if gave_up {
             return Verdict::Drop(Cut::Unread);
@@ -129,16 +141,31 @@ impl Life {
         if now < state.rested + patience { Verdict::Wait(state.rested + patience) } else { verdict }
     }
 
+    /// Ready when the visitor has left unread for too long what another protocol sends.
+    pub(crate) async fn unread(&self) {
+        loop {
+            tokio::time::sleep(self.terms.step()).await;
+            if self.state().socket.is_over(clock::now()) {
+                return;
+            }
+        }
+    }
+
     /// The socket takes no more.
     fn blocked(&self, now: Instant) {
         self.state().socket.wait(now);
     }
 
     /// The socket took so many bytes.
-    fn wrote(&self, bytes: usize, now: Instant) {
+    fn wrote(&self, bytes: usize, clock: impl FnOnce() -> Instant) {
         let mut state = self.state();
-        state.socket.took(bytes, now);
         state.written = state.written.saturating_add(bytes);
+        // Most writes are small and wait for nobody: they need not know the time.
+        if !state.socket.is_waiting() && state.written < STEP {
+            return;
+        }
+        let now = clock();
+        state.socket.took(bytes, now);
         // The end of an answer may be on its way long after its request is done with; an answer to a ping is no reason
         // to stay.
         if state.written >= STEP {
@@ -207,10 +234,10 @@ mod tests {
             let then = after(60 * step, now);
             assert!(matches!(life.check(then), Verdict::Wait(_)), "step {step}");
             life.blocked(then);
-            life.wrote(STEP, then);
+            life.wrote(STEP, || then);
         }
         let end = after(60 * 100, now);
-        life.wrote(17, end);
+        life.wrote(17, || end);
         assert_eq!(life.check(after(76, end)), Verdict::Close(Cut::Idle), "a ping is no end of an answer");
     }
 

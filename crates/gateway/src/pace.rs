@@ -43,6 +43,10 @@ impl Pace {
         self.credit = self.credit.saturating_add(worth).min(self.ceiling);
     }
 
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// Whether it had time enough.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.waiting.is_some_and(|since| now.saturating_duration_since(since) > self.idle + self.credit)

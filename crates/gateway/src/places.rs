@@ -19,7 +19,7 @@ pub(crate) struct Places {
     most: usize,
     most_by_client: usize,
     proxies: TrustedProxies,
-    balancers: Vec<Network>,
+    balancers: TrustedProxies,
     taken: AtomicUsize,
     /// No more entries than places are taken.
     clients: Mutex<HashMap<Network, usize>>,
@@ -56,7 +56,7 @@ impl Places {
 
     /// Whether the PROXY protocol is spoken from there.
     pub(crate) fn is_balancer(&self, ip: IpAddr) -> bool {
-        self.balancers.iter().any(|network| network.contains(ip))
+        self.balancers.contains(ip)
     }
 
     fn take(self: &Arc<Self>) -> Result<Place, Cut> {

@@ -30,3 +30,44 @@ pub(crate) fn read(config: &Config) -> Result<Config, GatewayError> {
 }
 
 const LARGEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_adds_proxies_and_a_wrong_one_is_named() {
+        let folder = std::env::temp_dir().join(format!("panoply-proxies-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("trusted");
+        let text = format!(
+            "trusted_proxies = [\"192.0.2.1\"]\ntrusted_proxies_file = {:?}",
+            path.display().to_string()
+        );
+        let config = Config::parse(&text).unwrap();
+        for (written, trusted) in [
+            ("# of today\n10.0.0.0/8\ncloudfront\n", Some(["192.0.2.1", "10.1.1.1", "15.158.0.1"])),
+            ("10.0.0.1/8\n", None),
+            ("0.0.0.0/1\n128.0.0.0/1\n", None),
+            ("<html>\n", None),
+            (&"# \n".repeat(400_000), None),
+        ] {
+            std::fs::write(&path, written).unwrap();
+            let read = read(&config);
+            let first = written.lines().next();
+            match (&read, trusted) {
+                (Ok(config), Some(trusted)) => {
+                    let all = trusted.iter().all(|ip| config.trusted_proxies.contains(ip.parse().unwrap()));
+                    assert!(all, "{first:?}");
+                }
+                (Err(error), None) => {
+                    assert!(error.to_string().starts_with("trusted_proxies_file: /"), "{first:?}: {error}");
+                    assert!(!error.hint().is_empty(), "{first:?}");
+                }
+                _ => panic!("{first:?}: {read:?}"),
+            }
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(read(&config).unwrap_err().to_string().contains("No such file"));
+    }
+}

@@ -28,7 +28,10 @@ pub fn read(bytes: &[u8]) -> Result<Step, Malformed> {
         let length = bytes.len().min(signature.len());
         bytes.get(..length) == signature.get(..length)
     };
-    if begins(V2) {
+    if bytes.is_empty() {
+        // The shortest there is, of either version.
+        Ok(Step::More(SHORTEST_V1))
+    } else if begins(V2) {
         version_2(bytes)
     } else if begins(V1) {
         version_1(bytes)

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use crate::clock;
 use crate::connection::{self, Door};
 use crate::cuts::Cut;
+use crate::life::Life;
 use crate::places::{Place, Places};
 use crate::upstream;
 
@@ -79,7 +81,8 @@ async fn work(
 
 fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Receiver<bool>) {
     let Accepted { stream, address, door, place } = accepted;
-    let open = Arc::new(Open { connections, place });
+    let life = Life::new(&place.places().terms, clock::now());
+    let open = Arc::new(Open { connections, place, life, peer: address.ip() });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
@@ -93,9 +96,21 @@ fn begin(accepted: Accepted, connections: Arc<AtomicUsize>, closing: watch::Rece
 pub(crate) struct Open {
     connections: Arc<AtomicUsize>,
     place: Place,
+    life: Arc<Life>,
+    peer: IpAddr,
 }
 
 impl Open {
+    /// How long it lives.
+    pub(crate) const fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// It is closed, though its visitor was not done with it.
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.place.places().cuts.count(cut, self.peer);
+    }
+
     /// The terms it is held on.
     pub(crate) fn places(&self) -> &Places {
         self.place.places()

@@ -137,6 +137,7 @@ fn in_our_words(expected: &str) -> &str {
         "u8" => "a whole number up to 255",
         "u16" => "a whole number up to 65535",
         "u32" => "a whole number up to 4294967295",
+        "a nonzero u32" | "nonzero u32" => "a whole number from 1 to 4294967295",
         "u64" | "usize" => "a whole number from 0",
         _ if expected.starts_with("struct ") => "a table",
         _ => expected,

@@ -29,7 +29,7 @@ impl<S> Watched<S> {
 fn told(life: &Life, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
     match &written {
         Poll::Pending => life.blocked(clock::now()),
-        Poll::Ready(Ok(bytes)) => life.wrote(*bytes, clock::now()),
+        Poll::Ready(Ok(bytes)) => life.wrote(*bytes, clock::now),
         Poll::Ready(Err(_)) => {}
     }
     written
