@@ -163,12 +163,12 @@ async fn ended(kept: &mut Kept) {
         match kept {
             Kept::Http1(sender) => {
                 while sender.ready().await.is_ok() && !sender.is_closed() {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
             Kept::Http2(sender) => {
                 while !sender.is_closed() {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
         }
