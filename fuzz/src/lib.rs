@@ -11,6 +11,7 @@ mod keys;
 mod lockfile;
 mod login;
 mod mending;
+mod proxy_header;
 mod session;
 mod settings;
 mod shield;
@@ -23,6 +24,7 @@ pub use keys::{cookie_header, seal, unsign_cookie};
 pub use lockfile::{lockfile_bun, lockfile_cargo, lockfile_npm, lockfile_pnpm, lockfile_yarn};
 pub use login::{login_form, login_json, outcome, place, username};
 pub use mending::{baseline, ignores, manifest};
+pub use proxy_header::proxy_header;
 pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
@@ -55,6 +57,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("origin", origin),
     ("outcome", outcome),
     ("place", place),
+    ("proxy_header", proxy_header),
     ("range", range),
     ("rate", rate),
     ("redirect", redirect),

@@ -21,6 +21,7 @@
 
 mod acme;
 mod check;
+mod connections;
 mod error;
 mod explain;
 mod file_path;
@@ -45,6 +46,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
 pub use acme::{Acme, Contact, Directory, Dns, ExternalAccount};
+pub use connections::Connections;
 pub use error::ConfigError;
 pub use host_name::HostName;
 pub use keys::KeySource;
@@ -73,6 +75,15 @@ pub struct Config {
     pub http: Option<Listen>,
     /// The proxies in front whose word on a visitor's address is taken; none unless told.
     pub trusted_proxies: TrustedProxies,
+    /// A file with more of them, one a line, read when the gateway starts.
+    #[serde(deserialize_with = "file_path::some")]
+    pub trusted_proxies_file: Option<PathBuf>,
+    /// The load balancers that say whose their bytes are by the PROXY protocol, which they have to, and nobody else may;
+    /// none unless told.
+    pub proxy_protocol: TrustedProxies,
+    /// How many connections there are, and how long one may keep us waiting.
+    #[serde(deserialize_with = "table::one")]
+    pub connections: Connections,
     /// How TLS is spoken, and the certificate.
     #[serde(deserialize_with = "table::one")]
     pub tls: Tls,

@@ -1,6 +1,7 @@
 //! One connection: handshake, HTTP/1.1 or HTTP/2, and each request through its route's shield to the app.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,16 +14,20 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use panoply::{Body, Rejection, Scheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::access_log::{AccessLog, Logged};
 use crate::acme::Answers;
+use crate::clock;
+use crate::cuts::Cut;
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
+use crate::life::{Handed, Verdict, Watched};
 use crate::proxy::{self, Answer};
+use crate::proxy_protocol::{self, Step};
 use crate::redirect;
 use crate::route::Ambiguous;
 use crate::served::{Era, Served};
@@ -41,7 +46,7 @@ pub(crate) enum Door {
 
 /// Serves one connection until it ends, or until `closing` says that it should.
 pub(crate) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     door: Door,
     closing: watch::Receiver<bool>,
@@ -49,18 +54,26 @@ pub(crate) async fn serve(
 ) {
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
+    // What waits in the kernel is read by nobody yet: by the little that is left there, a reader's pace is seen.
+    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+    let terms = &open.places().terms;
+    let address = match visitor(&mut stream, address, &open).await {
+        Ok(address) => address,
+        Err(cut) => return open.places().cuts.count(cut, address.ip()),
+    };
     match door {
         Door::Https { era, log } => {
             let served = era.load_full();
             let accepted = served.tls.accept(stream, address.ip(), &served.routes);
-            let accepted = match tokio::time::timeout(HANDSHAKE, accepted).await {
+            let accepted = match tokio::time::timeout(terms.handshake.duration(), accepted).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
+                Err(_) => return open.cut(Cut::Handshake),
             };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };
             let peer = Peer::new(address, Scheme::Https).verified(verified);
+            open.life().started(clock::now());
             let door = Arc::new(Inside { connection, peer, era, log, to: To::App { called }, open });
             drop(served);
             if http_2 {
@@ -72,8 +85,37 @@ pub(crate) async fn serve(
         Door::Redirect { era, log } => {
             let connection = panoply::Connection::plain(address);
             let peer = Peer::new(address, Scheme::Http);
+            open.life().started(clock::now());
             let door = Arc::new(Inside { connection, peer, era, log, to: To::Https, open });
             serve_http_1(stream, door, closing).await;
+        }
+    }
+}
+
+/// Whose connection it is: of whoever is at its other end, or whom a balancer names first.
+async fn visitor(stream: &mut TcpStream, peer: SocketAddr, open: &Open) -> Result<SocketAddr, Cut> {
+    let places = open.places();
+    if !places.is_balancer(peer.ip()) {
+        return Ok(peer);
+    }
+    let said = tokio::time::timeout(places.terms.handshake.duration(), proxy_header(stream)).await;
+    let Ok(Ok(source)) = said else { return Err(Cut::ProxyHeader) };
+    let visitor = source.unwrap_or(peer);
+    open.claim(visitor.ip())?;
+    Ok(visitor)
+}
+
+/// Reads a PROXY header, and nothing of what follows it.
+async fn proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut bytes = Vec::new();
+    loop {
+        match proxy_protocol::read(&bytes).map_err(io::Error::other)? {
+            Step::Whole(source) => return Ok(source),
+            Step::More(more) => {
+                let there = bytes.len();
+                bytes.resize(there + more, 0);
+                stream.read_exact(bytes.get_mut(there..).unwrap_or_default()).await?;
+            }
         }
     }
 }
@@ -98,13 +140,14 @@ enum To {
 impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield, but for the one to an
     /// authority, which asks from anywhere and as often as it likes.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Body<Answer>>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Handed<Body<Answer>>>> {
+        let open = self.open.life().begin();
         let served = self.era.load();
         let served: &Served = &served;
         if let (To::Https, Some(answers)) = (&self.to, &served.answers)
             && let Some(proof) = proof(answers, &request).await
         {
-            return proof.map(|body| Logged::new(body, None));
+            return proof.map(|body| Logged::new(Handed::new(body, open), None));
         }
         let found = served.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
@@ -142,7 +185,7 @@ impl Inside {
         if let Some(entry) = &mut entry {
             entry.answered(answer.status(), &passage);
         }
-        answer.map(|body| Logged::new(body, entry))
+        answer.map(|body| Logged::new(Handed::new(body, open), entry))
     }
 
     /// Whether a request is for another site than the handshake was, on whose terms it came: RFC 9110 §15.5.20, and
@@ -187,8 +230,12 @@ async fn serve_http_1(
     closing: watch::Receiver<bool>,
 ) {
     let max_headers = door.era.load().routes.max_headers();
+    let terms = &door.open.places().terms;
+    // The life ends it long before, and counts why.
+    let head = terms.head.max(terms.idle).duration().saturating_mul(2);
     let outcome = Outcome::default();
-    let stream = Strict::new(stream, outcome.clone());
+    let stream = Strict::new(Watched::new(stream, Arc::clone(door.open.life())), outcome.clone());
+    let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
         async move {
@@ -205,13 +252,14 @@ async fn serve_http_1(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new()) // without it the next line does nothing
-        .header_read_timeout(HEAD) // without it nobody asks for what waited behind an upgrade
+        .header_read_timeout(head) // without it nobody asks for what waited behind an upgrade
         .max_header_size(MAX_HEAD);
     if let Some(most) = max_headers {
         builder.max_headers(most);
     }
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, "HTTP/1.1").await;
+    until_closed(connection, http1::UpgradeableConnection::graceful_shutdown, closing, &inside, "HTTP/1.1")
+        .await;
 }
 
 async fn serve_http_2(
@@ -219,6 +267,7 @@ async fn serve_http_2(
     door: Arc<Inside>,
     closing: watch::Receiver<bool>,
 ) {
+    let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
@@ -232,38 +281,61 @@ async fn serve_http_2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
-        .serve_connection(TokioIo::new(Counted::new(stream)), service);
-    until_closed(connection, http2::Connection::graceful_shutdown, closing, "HTTP/2").await;
+        .serve_connection(
+            TokioIo::new(Counted::new(Watched::new(stream, Arc::clone(inside.open.life())))),
+            service,
+        );
+    until_closed(connection, http2::Connection::graceful_shutdown, closing, &inside, "HTTP/2").await;
 }
 
-/// Drives a connection to its end; when the gateway closes, to the end of the requests that it has.
+/// Drives a connection to its end; when the gateway closes, or the connection has lived long enough, to the end of the
+/// requests that it has.
 async fn until_closed<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
     mut closing: watch::Receiver<bool>,
+    inside: &Inside,
     protocol: &'static str,
 ) {
     let mut connection = pin!(connection);
-    let closed = async {
-        // A gateway that is gone closes its connections too.
-        let _ = closing.wait_for(|closing| *closing).await;
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed => {
-            shut_down(connection.as_mut());
-            connection.await
+    let mut alarm = pin!(tokio::time::sleep_until(clock::now()));
+    let mut shut_down = Some(shut_down);
+    loop {
+        let cut = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, protocol, "a connection broke");
+                }
+                return;
+            }
+            // A gateway that is gone closes its connections too.
+            _ = closing.wait_for(|closing| *closing), if shut_down.is_some() => None,
+            () = inside.open.life().worn(), if shut_down.is_some() => Some(Cut::Requests),
+            () = alarm.as_mut() => match inside.open.life().check(clock::now()) {
+                Verdict::Wait(until) => {
+                    alarm.as_mut().reset(until);
+                    continue;
+                }
+                Verdict::Close(cut) if shut_down.is_some() => Some(cut),
+                // It was told, and has nothing to wait for.
+                Verdict::Close(_) => return,
+                Verdict::Drop(cut) => return inside.open.cut(cut),
+            },
+        };
+        if let Some(cut) = cut {
+            inside.open.cut(cut);
+            alarm.as_mut().reset(clock::now() + LAST_WORDS);
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, protocol, "a connection broke");
+        if let Some(shut_down) = shut_down.take() {
+            shut_down(connection.as_mut());
+        }
     }
 }
 
-/// A phone on a bad network takes a few round trips of some hundred milliseconds.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// For a request's head, and for a kept-alive connection's rest between two requests.
-const HEAD: Duration = Duration::from_secs(30);
+/// For what is on its way when a connection is told that it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// In bytes. Half of it has to go before the kernel asks for more: who takes so much a minute is seen to be steady.
+const UNSENT: u32 = 64 * 1024;
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what
 /// is over even this, hyper answers with a bare 431 and closes.
 const MAX_HEAD: usize = 32 * 1024;

@@ -12,6 +12,7 @@ use crate::access_log::AccessLog;
 use crate::bans::Keeper;
 use crate::config::{Config, RulePath};
 use crate::counting::Counting;
+use crate::cuts::Cuts;
 use crate::dependencies::Dependencies;
 use crate::listen::Sockets;
 use crate::reload::Reloads;
@@ -19,7 +20,7 @@ use crate::renewal::Renewal;
 use crate::running::Running;
 use crate::served::Served;
 use crate::supervise::Proof;
-use crate::{GatewayError, admin, shared, state};
+use crate::{GatewayError, admin, proxies, shared, state};
 
 /// A gateway whose files were read and whose sockets are open: nothing can fail half-way any more.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Lasting {
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) dependencies: Dependencies,
     pub(crate) reloads: Arc<Reloads>,
+    /// Why connections were closed.
+    pub(crate) cuts: Arc<Cuts>,
     /// Whether it is about to end.
     pub(crate) is_leaving: Arc<AtomicBool>,
     /// Where the app that was started is.
@@ -52,6 +55,7 @@ impl Gateway {
     /// # Errors
     /// When a file or an address is not to be had, or a site has no app.
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
+        let config = &proxies::read(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
         let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
@@ -71,6 +75,7 @@ impl Gateway {
             shared,
             log,
             dependencies: Dependencies::default(),
+            cuts: Arc::default(),
             is_leaving: Arc::default(),
             app: Arc::default(),
         };
@@ -83,6 +88,7 @@ impl Gateway {
     /// # Errors
     /// When a file is not to be had, or not right.
     pub fn check(config: &Config) -> Result<(), GatewayError> {
+        let config = &proxies::read(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
         let world = Arc::new(World::new(clock).counters(counting.counters));

@@ -10,6 +10,7 @@ use panoply::metrics::Tally;
 use panoply::{Metrics, Practice};
 
 use crate::acme::Tally as Orders;
+use crate::cuts::Cut;
 use crate::dependencies::Standing;
 use crate::reload::Tally as Reloads;
 
@@ -17,6 +18,8 @@ use crate::reload::Tally as Reloads;
 pub(crate) struct Figures<'f> {
     pub(crate) metrics: &'f Metrics,
     pub(crate) connections: usize,
+    /// Why connections were closed, and how many.
+    pub(crate) cuts: [(&'static str, u64); Cut::ALL.len()],
     pub(crate) bans: usize,
     /// Where certificates are ordered.
     pub(crate) orders: Option<&'f Orders>,
@@ -60,6 +63,9 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     let gauge = |count: usize| [(String::new(), count as u64)];
     let connections = gauge(figures.connections);
     family(&mut page, "panoply_connections", "gauge", "Visitors' connections that are open.", connections);
+    let cuts = figures.cuts.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count));
+    let help = "Connections that the gateway closed, by what was too much.";
+    family(&mut page, "panoply_connections_cut_total", "counter", help, cuts);
     family(&mut page, "panoply_bans", "gauge", "Networks that operators keep out.", gauge(figures.bans));
     let ends = figures.certificates.iter().map(|(name, end)| (format!("name=\"{}\"", escaped(name)), *end));
     let help = "When the certificate for a name ends, in seconds since 1970.";
@@ -154,6 +160,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuts::Cuts;
 
     #[test]
     fn the_page_is_a_line_a_figure() {
@@ -162,6 +169,7 @@ mod tests {
         let page = page(&Figures {
             metrics: &metrics,
             connections: 3,
+            cuts: Cuts::default().all(),
             bans: 1,
             orders: Some(&Orders::default()),
             store: "redis",
@@ -181,6 +189,7 @@ mod tests {
             "panoply_reloads_total{result=\"taken\"} 4",
             "panoply_reload_failed 0",
             "panoply_reload_success_seconds 1700000000",
+            "panoply_connections_cut_total{reason=\"client\"} 0",
             "panoply_access_log_dropped_total 2",
             "panoply_acme_orders_total{result=\"issued\"} 0",
             "panoply_certificate_not_after_seconds{name=\"*.shop.example\"} 1800000000",

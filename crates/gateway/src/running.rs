@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use panoply::Period;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::admin::{Admin, View};
@@ -17,17 +17,18 @@ use crate::config::Config;
 use crate::connection::Door;
 use crate::gateway::{Gateway, Lasting};
 use crate::listen::{Socket, Sockets};
+use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::served::{Era, Served};
 use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, reload};
+use crate::{GatewayError, proxies, reload};
 
 /// A gateway at work.
 #[derive(Debug)]
 pub struct Running {
     lasting: Lasting,
     workers: Arc<[Worker]>,
-    places: Arc<Semaphore>,
+    places: Arc<ArcSwap<Places>>,
     /// What is done beside the serving, from the start to the end.
     upkeep: JoinSet<()>,
     /// The same for the certificates that are served.
@@ -54,11 +55,12 @@ impl Running {
         upkeep.spawn(async move { keeper.keep().await });
         upkeep.spawn(lasting.counting.clone().keep());
         let view = Arc::new(ArcSwap::from_pointee(View::of(&served, &lasting, &workers)));
+        let all_places = Places::new(&served.config, places(), Arc::clone(&lasting.cuts));
         let mut running = Self {
             certificates: upkeep_of(&served, &lasting, renewal),
             lasting,
             workers,
-            places: Arc::new(Semaphore::new(places())),
+            places: Arc::new(ArcSwap::from_pointee(all_places)),
             upkeep,
             era: Arc::new(ArcSwap::from(Arc::clone(&served))),
             sockets: sockets.clone(),
@@ -95,7 +97,8 @@ impl Running {
 
     async fn take(&mut self, config: Config) -> Result<(), GatewayError> {
         let before = self.era.load_full();
-        let (config, lasting) = (reload::what_can_change(&before.config, config), self.lasting.clone());
+        let (config, lasting) =
+            (reload::what_can_change(&before.config, proxies::read(&config)?), self.lasting.clone());
         let sockets = Sockets::open(&config, Some(&self.sockets))?;
         let listeners = Listeners::of(&sockets, &config)?;
         let is_continued = before.is_continued_by(&config);
@@ -111,6 +114,8 @@ impl Running {
 
         // Nothing fails from here on.
         let next = Arc::new(next);
+        let places = self.places.load().after(&next.config, places());
+        self.places.store(Arc::new(places));
         if !Arc::ptr_eq(&before.tls, &next.tls) {
             self.certificates = upkeep_of(&next, &self.lasting, renewal);
         }
@@ -259,14 +264,21 @@ async fn accept(
     door: Door,
     closing: watch::Receiver<bool>,
     workers: Arc<[Worker]>,
-    places: Arc<Semaphore>,
+    places: Arc<ArcSwap<Places>>,
 ) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted =
             listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
         match accepted {
             Ok((stream, address)) => {
+                let places = places.load_full();
+                let place = match places.admit(address.ip()) {
+                    Ok(place) => place,
+                    Err(cut) => {
+                        places.cuts.count(cut, address.ip());
+                        continue;
+                    }
+                };
                 if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
                     let (door, closing) = (door.clone(), closing.clone());
                     worker.give(Accepted { stream, address, door, closing, place });

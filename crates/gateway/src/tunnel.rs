@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use crate::cuts::Cut;
 use crate::worker::Open;
 
 /// Joins visitor and app once both have switched. Until one of them ends it, the connection counts as `open`.
@@ -18,7 +19,11 @@ pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, open: Arc<Open>) {
             }
         };
         // A side that goes away ends the tunnel; that is how WebSockets end, and no error of ours.
-        let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(visitor), &mut TokioIo::new(app)).await;
+        let (mut visitor, mut app) = (TokioIo::new(visitor), TokioIo::new(app));
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut visitor, &mut app) => {}
+            () = open.life().unread() => open.cut(Cut::Unread),
+        }
         drop(open);
     });
 }

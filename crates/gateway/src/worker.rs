@@ -1,16 +1,20 @@
 //! One thread, one runtime, its own connections to the app: nothing on the way of a request is shared.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+use crate::clock;
 use crate::connection::{self, Door};
+use crate::cuts::Cut;
+use crate::life::Life;
+use crate::places::{Place, Places};
 use crate::upstream;
 
 /// A connection that was just accepted.
@@ -21,7 +25,7 @@ pub(crate) struct Accepted {
     /// Says when it should end.
     pub(crate) closing: watch::Receiver<bool>,
     /// Its place among the connections that are open at once.
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 /// The handle of a thread.
@@ -75,7 +79,8 @@ async fn work(mut receiver: mpsc::UnboundedReceiver<Accepted>, connections: Arc<
 
 fn begin(accepted: Accepted, connections: Arc<AtomicUsize>) {
     let Accepted { stream, address, door, closing, place } = accepted;
-    let open = Arc::new(Open { connections, _place: place });
+    let life = Life::new(&place.places().terms, clock::now());
+    let open = Arc::new(Open { connections, place, life, peer: address.ip() });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
@@ -88,7 +93,31 @@ fn begin(accepted: Accepted, connections: Arc<AtomicUsize>) {
 #[derive(Debug)]
 pub(crate) struct Open {
     connections: Arc<AtomicUsize>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
+    life: Arc<Life>,
+    peer: IpAddr,
+}
+
+impl Open {
+    /// How long it lives.
+    pub(crate) const fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// It is closed, though its visitor was not done with it.
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.place.places().cuts.count(cut, self.peer);
+    }
+
+    /// The terms it is held on.
+    pub(crate) fn places(&self) -> &Places {
+        self.place.places()
+    }
+
+    /// It is known whose it is.
+    pub(crate) fn claim(&self, ip: IpAddr) -> Result<(), Cut> {
+        self.place.claim(ip)
+    }
 }
 
 impl Drop for Open {

@@ -1,10 +1,11 @@
 //! Who asks: the other end of the socket, or whom a trusted proxy names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::buckets::{self, Key};
 use crate::forwarded::{self, Element, Malformed, Node};
@@ -88,9 +89,11 @@ impl Client {
         let ip = self.ip;
         let key = Key::new(buckets::scope("undeclared proxy"), self.network(), self.network());
         if world.buckets.charge(key, Rate::DAILY, 1, world.now()).is_ok() {
+            // A network asks from more addresses than the one that is seen.
+            let proxy = cdn::name_of(ip).map_or_else(|| ip.to_string(), ToOwned::to_owned);
             tracing::warn!(
                 "{ip} sends X-Forwarded-For and is no trusted proxy: its visitors count as one client, \
-                 which is never blocked; if the proxy is yours, write trusted_proxies = [\"{ip}\"]"
+                 which is never blocked; if the proxy is yours, write trusted_proxies = [\"{proxy}\"]"
             );
         }
     }
@@ -112,17 +115,62 @@ impl From<IpAddr> for Client {
 /// `X-Forwarded-For` comes before `Forwarded` where both are there: nearly every proxy writes the first and
 /// lets a visitor's own `Forwarded` through. A proxy that writes `Forwarded` alone must therefore remove
 /// `X-Forwarded-For`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct TrustedProxies(Vec<Network>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// None holds another, in order.
+    networks: Vec<Network>,
+    /// How many of the nearest hops are trusted whoever they are.
+    hops: usize,
+}
 
 impl TrustedProxies {
-    /// These addresses and ranges, such as `10.0.0.0/8`.
+    /// These addresses and ranges, such as `10.0.0.0/8`, and networks by their names: `loopback`, `linklocal` and
+    /// `uniquelocal` as Express has them, and `cloudflare`, `cloudfront`, `fastly`, whose lists this version knows.
+    ///
+    /// Express's `trust proxy` is this where it is a list, [`hops`](Self::hops) where it is a number,
+    /// [`danger_everyone`](Self::danger_everyone) where it is true, and the default where it is false.
     ///
     /// # Errors
-    /// When one is neither an address nor a range, or is every address there is.
-    pub fn new<N: AsRef<str>>(networks: impl IntoIterator<Item = N>) -> Result<Self, SettingError> {
-        networks.into_iter().map(|network| network.as_ref().parse()).collect::<Result<_, _>>().map(Self)
+    /// When one is neither an address, a range nor a name, or when they are together every address there is.
+    pub fn new<N: AsRef<str>>(proxies: impl IntoIterator<Item = N>) -> Result<Self, SettingError> {
+        let proxies = proxies.into_iter().map(|proxy| proxy.as_ref().parse());
+        proxies.collect::<Result<Vec<Proxies>, _>>()?.try_into()
+    }
+
+    /// These and those that a text names, one a line; behind `#` stands what is for people.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn and(self, text: &str) -> Result<Self, SettingError> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        let more = Self::new(lines.filter(|line| !line.is_empty()))?;
+        let both = Self::try_from(vec![Proxies(self.networks), Proxies(more.networks)])?;
+        Ok(Self { hops: self.hops, ..both })
+    }
+
+    /// So many hops, whoever they are: where it is known how many proxies stand in front, and not where.
+    ///
+    /// It is right only where nobody can come in behind the first of them, and each of them adds to the header.
+    #[must_use]
+    pub const fn hops(count: usize) -> Self {
+        Self { networks: Vec::new(), hops: count }
+    }
+
+    /// Everybody: the visitor is whoever the visitor says it is, unless a proxy in front replaces the header.
+    #[must_use]
+    pub const fn danger_everyone() -> Self {
+        Self::hops(usize::MAX)
+    }
+
+    /// Whether `ip` is one of them.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        Network::any_contains(&self.networks, ip)
+    }
+
+    /// Whether the word of `ip` is taken, which is so many hops away.
+    fn trust(&self, ip: IpAddr, hop: usize) -> bool {
+        hop < self.hops || self.contains(ip)
     }
 
     /// Who asks on `connection`, and over what.
@@ -132,7 +180,7 @@ impl TrustedProxies {
             return (client, connection.scheme);
         };
         let has_addresses = headers.contains_key(X_FORWARDED_FOR);
-        if !self.trust(peer.ip) {
+        if !self.trust(peer.ip, 0) {
             let is_proxy = has_addresses && may_be_a_proxy(peer.ip);
             let standing = if is_proxy { Standing::UndeclaredProxy } else { Standing::One };
             return (Client { standing, ..peer }, connection.scheme);
@@ -144,9 +192,61 @@ impl TrustedProxies {
         };
         (client, proto.or_else(|| proto_at(headers, hops)).unwrap_or(connection.scheme))
     }
+}
 
-    fn trust(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(ip))
+impl<'de> Deserialize<'de> for TrustedProxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<Proxies>::deserialize(deserializer)?.try_into().map_err(SettingError::into_serde)
+    }
+}
+
+impl TryFrom<Vec<Proxies>> for TrustedProxies {
+    type Error = SettingError;
+
+    fn try_from(proxies: Vec<Proxies>) -> Result<Self, SettingError> {
+        let all: Vec<Network> = proxies.into_iter().flat_map(|proxies| proxies.0).collect();
+        let merged = Network::merged(&all);
+        // `0.0.0.0/1` and `128.0.0.0/1` are everybody as well.
+        if let Some(all) = merged.iter().find(|network| network.prefix() == 0) {
+            return Err(SettingError::new(
+                format!(
+                    "together they are every address there is, `{all}`, and everybody could say who he is"
+                ),
+                "write the addresses of your own proxies, such as `10.0.0.0/8`",
+            ));
+        }
+        Ok(Self { networks: merged, hops: 0 })
+    }
+}
+
+/// One item of a list: an address, a range, or the name of many.
+struct Proxies(Vec<Network>);
+
+impl FromStr for Proxies {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        if let Some(networks) = cdn::named(text) {
+            return Ok(Self(networks.to_vec()));
+        }
+        if let Some((_, networks)) = RANGES.iter().find(|(name, _)| *name == text) {
+            return networks.iter().map(|network| network.parse()).collect::<Result<_, _>>().map(Self);
+        }
+        if text.bytes().all(|byte| byte.is_ascii_alphabetic()) && !text.is_empty() {
+            let ranges = RANGES.iter().map(|(name, _)| *name);
+            let names: Vec<_> = cdn::names().chain(ranges).map(|name| format!("`{name}`")).collect();
+            return Err(SettingError::new(
+                format!("`{text}` is no network that is known by its name"),
+                format!("write {}, or addresses such as `10.0.0.0/8`", names.join(", ")),
+            ));
+        }
+        text.parse().map(|network| Self(vec![network]))
+    }
+}
+
+impl<'de> Deserialize<'de> for Proxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(SettingError::into_serde)
     }
 }
 
@@ -164,7 +264,7 @@ fn walk(
             return (Client { standing: Standing::Unknown, ..client }, proto, count);
         };
         (client, proto) = (Client::from(ip), said);
-        if !proxies.trust(client.ip) {
+        if !proxies.trust(client.ip, count) {
             break;
         }
     }
@@ -204,11 +304,18 @@ fn may_be_a_proxy(ip: IpAddr) -> bool {
         }
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     };
-    is_private || cdn::contains(ip)
+    is_private || cdn::name_of(ip).is_some()
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// As Express calls them.
+const RANGES: [(&str, &[&str]); 3] = [
+    ("linklocal", &["169.254.0.0/16", "fe80::/10"]),
+    ("loopback", &["127.0.0.0/8", "::1"]),
+    ("uniquelocal", &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]),
+];
 
 /// More proxies than anybody has, fewer than a header has room for.
 const MOST_HOPS: usize = 32;
@@ -261,6 +368,45 @@ mod tests {
             assert_eq!(client.ip(), ip.parse::<IpAddr>().unwrap(), "{peer} {headers:?}");
             assert_eq!(client.stands_for_one(), is_known, "{peer} {headers:?}");
         }
+    }
+
+    #[test]
+    fn proxies_have_names_and_are_never_everybody() {
+        let text = "# ours\n10.0.0.0/8\n\n  fastly # and theirs\n2001:db8::7\n";
+        let proxies = TrustedProxies::new(["cloudflare", "192.0.2.1"]).unwrap().and(text).unwrap();
+        for (ip, trusted) in [
+            ("104.16.1.1", true),
+            ("2606:4700::1", true),
+            ("::ffff:104.16.1.1", true),
+            ("192.0.2.1", true),
+            ("10.255.255.255", true),
+            ("151.101.0.1", true),
+            ("2001:db8::7", true),
+            ("15.158.0.1", false),
+            ("192.0.2.0", false),
+            ("192.0.2.2", false),
+            ("11.0.0.0", false),
+            ("0.0.0.1", false),
+            ("255.255.255.255", false),
+            ("2001:db8::8", false),
+            ("::", false),
+        ] {
+            assert_eq!(proxies.contains(ip.parse().unwrap()), trusted, "{ip}");
+        }
+        for (written, message, hint) in [
+            (&["0.0.0.0/0"][..], "every address", "10.0.0.0/8"),
+            (&["::/0"], "every address", "10.0.0.0/8"),
+            (&["0.0.0.0/1", "128.0.0.0/1"], "`0.0.0.0/0`, and everybody", "10.0.0.0/8"),
+            (&["::/1", "10.0.0.0/8", "c000::/2", "8000::/2"], "`::/0`, and everybody", "10.0.0.0/8"),
+            (&["akamai"], "known by its name", "`cloudflare`, `cloudfront`, `fastly`"),
+            (&["Loopback"], "known by its name", "`loopback`"),
+        ] {
+            let error = TrustedProxies::new(written).unwrap_err();
+            assert!(error.to_string().contains(message), "{written:?}: {error}");
+            assert!(error.hint().contains(hint), "{written:?}: {}", error.hint());
+        }
+        let error = TrustedProxies::new(["0.0.0.0/1"]).unwrap().and("128.0.0.0/1").unwrap_err();
+        assert!(error.to_string().contains("every address"), "{error}");
     }
 
     #[test]

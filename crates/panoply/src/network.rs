@@ -22,13 +22,29 @@ impl Network {
         self.0.contains(&ip.to_canonical())
     }
 
+    /// The same addresses in as few networks as they take, in order: none holds another.
+    pub(crate) fn merged(all: &[Self]) -> Vec<Self> {
+        let nets: Vec<IpNet> = all.iter().map(|network| network.0).collect();
+        let mut merged: Vec<Self> = IpNet::aggregate(&nets).into_iter().map(Self).collect();
+        merged.sort_unstable_by_key(|network| network.0);
+        merged
+    }
+
+    /// Whether one of `merged` networks holds `ip`.
+    pub(crate) fn any_contains(merged: &[Self], ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let behind = merged.partition_point(|network| network.0.addr() <= ip);
+        behind.checked_sub(1).and_then(|at| merged.get(at)).is_some_and(|network| network.0.contains(&ip))
+    }
+
     /// Whether one of the two holds the other.
     pub(crate) fn overlaps(&self, other: Self) -> bool {
         self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 
     /// As clients are counted: an IPv4 address, or an IPv6 /64; none for what is larger.
-    pub(crate) fn of_client(&self) -> Option<Self> {
+    #[must_use]
+    pub fn of_client(&self) -> Option<Self> {
         let IpNet::V6(net) = self.0 else { return (self.0.prefix_len() == 32).then_some(*self) };
         (net.prefix_len() >= 64).then(|| Self::around(net.addr().into(), 64)).flatten()
     }

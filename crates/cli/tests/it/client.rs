@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -158,14 +159,24 @@ impl Client {
 
     /// A TLS stream, for bytes that no HTTP client would send.
     pub(crate) async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
+        self.connect_after(&[], protocol).await.unwrap()
+    }
+
+    /// The same, with something before the first byte of TLS.
+    pub(crate) async fn connect_after(
+        &self,
+        before: &[u8],
+        protocol: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = (*self.config).clone();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((self.source, 0).into()).unwrap();
-        let stream = socket.connect(self.address).await.unwrap();
+        let mut stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        stream.write_all(before).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     pub(crate) fn authority(&self) -> String {

@@ -11,6 +11,7 @@ use crate::acme::Tally;
 use crate::bans::Keeper;
 use crate::config::{Config, HostName};
 use crate::counting::Counting;
+use crate::cuts::Cuts;
 use crate::dependencies::Dependencies;
 use crate::gateway::Lasting;
 use crate::metrics::Figures;
@@ -33,6 +34,7 @@ pub(crate) struct View {
     pub(crate) reloads: Arc<Reloads>,
     is_leaving: Arc<AtomicBool>,
     pub(crate) orders: Option<Arc<Tally>>,
+    pub(crate) cuts: Arc<Cuts>,
     pub(crate) workers: Arc<[Worker]>,
     pub(crate) tls: Arc<Tls>,
 }
@@ -55,7 +57,8 @@ struct Store<'v> {
 
 impl View {
     pub(crate) fn of(served: &Served, lasting: &Lasting, workers: &Arc<[Worker]>) -> Self {
-        let Lasting { world, counting, keeper, log, dependencies, reloads, is_leaving, .. } = lasting.clone();
+        let Lasting { world, counting, keeper, log, dependencies, reloads, is_leaving, cuts, .. } =
+            lasting.clone();
         Self {
             config: served.config.clone(),
             routes: Arc::clone(&served.routes),
@@ -67,6 +70,7 @@ impl View {
             reloads,
             is_leaving,
             orders: served.orders.clone(),
+            cuts,
             workers: Arc::clone(workers),
             tls: Arc::clone(&served.tls),
         }
@@ -86,6 +90,7 @@ impl View {
         Figures {
             metrics: self.world.metrics(),
             connections: self.connections(),
+            cuts: self.cuts.all(),
             bans: self.world.bans().all().len(),
             orders: self.orders.as_deref(),
             store: &self.counting.kind,

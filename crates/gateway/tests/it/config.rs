@@ -97,6 +97,7 @@ fn the_example_shows_every_setting_there_is() {
     let shown: toml::Table = uncommented().parse().unwrap();
     for (header, path) in [
         ("", ""),
+        ("[connections]", "connections"),
         ("[tls]", "tls"),
         ("[tls.acme]", "tls.acme"),
         ("[[site]]\n[site.tls]", "site.tls"),

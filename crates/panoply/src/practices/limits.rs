@@ -5,10 +5,10 @@
 //! where it grows over the limit, the app's reading of it fails, and the visitor gets 413 whatever the app
 //! answers.
 //!
-//! **Leaves** the time before a request's head is complete, which is the server's; a reader who is slow to
-//! take the answer; what a body of legal size unpacks to; the pace of gRPC over HTTP/2, whose streams rest for
-//! hours. Where it only observes, it judges what a request says
-//! of itself, and measures no body.
+//! **Leaves** the time before a request's head is complete and the pace at which an answer is taken, which are
+//! the server's (`[connections]` of the gateway); what a body of legal size unpacks to; the pace of gRPC over
+//! HTTP/2, whose streams rest for hours. Where it only observes, it judges what a request says of itself, and
+//! measures no body.
 //!
 //! **Defaults** 16 KiB of head and 8 KiB of URI, as much as Node and nginx read; 100 headers, of which
 //! browsers send some 20; 10 MiB of body, more than any form and any photograph. In front of an app that

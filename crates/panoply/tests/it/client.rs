@@ -52,7 +52,7 @@ async fn the_app_learns_who_asks_from_trusted_proxies_alone() {
 fn everybody_and_nobody_is_trusted_by_name_only() {
     for (toml, message) in [
         ("proxies = [\"0.0.0.0/0\"]", "every address there is"),
-        ("proxies = [\"loopback\"]", "neither an IP address nor a range"),
+        ("proxies = [\"akamai\"]", "no network that is known by its name"),
         ("proxies = [\"10.0.0.1/8\"]", "hint: write `10.0.0.0/8`"),
         ("proxies = true", "invalid type: boolean"),
     ] {
@@ -89,6 +89,10 @@ async fn a_proxy_that_nobody_declared_blocks_nobody_and_is_named_once_a_day() {
     clock.advance(Duration::from_secs(86_400));
     assert_eq!(ask([192, 168, 7, 1]).await, 200);
     assert_eq!(lines.with("trusted_proxies = [\"192.168.7.1\"]"), 2);
+
+    // A network has more addresses than the one that came.
+    assert_eq!(ask([104, 16, 1, 1]).await, 200);
+    assert_eq!(lines.with("trusted_proxies = [\"cloudflare\"]"), 1);
 
     // A stranger who sends the header is a client like any other.
     assert_eq!(ask([203, 0, 113, 1]).await, 200);

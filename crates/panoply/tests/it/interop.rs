@@ -1,6 +1,7 @@
 //! The real Node packages do the same, or are what is guarded.
 
 mod brute_force;
+mod client;
 mod cookie_header;
 mod counters;
 mod errors;

@@ -1,0 +1,110 @@
+//! How long a visitor may leave unread what waits for it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The pace at which something is read. Only the time in which we wait for the visitor counts.
+///
+/// Windows and buffers open by large steps: who reads 10 KiB a second out of a window of 10 MiB is silent for minutes,
+/// and steady all the same. So what was taken at once buys time to digest it, up to a ceiling.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    idle: Duration,
+    /// What was taken at once and is still worth time; at most `ceiling`.
+    credit: Duration,
+    ceiling: Duration,
+    waiting: Option<Instant>,
+}
+
+impl Pace {
+    /// Of a stream with a window.
+    pub(crate) const fn of_stream(idle: Duration) -> Self {
+        Self { idle, credit: Duration::ZERO, ceiling: CEILING, waiting: None }
+    }
+
+    /// Of a socket, which takes small steps: what it takes at once is in buffers, and read by nobody yet.
+    pub(crate) const fn of_socket(idle: Duration) -> Self {
+        Self { ceiling: Duration::ZERO, ..Self::of_stream(idle) }
+    }
+
+    /// The visitor has something to take.
+    pub(crate) fn wait(&mut self, now: Instant) {
+        self.waiting.get_or_insert(now);
+    }
+
+    /// It took `bytes`, and there is nothing to take for now.
+    pub(crate) fn took(&mut self, bytes: usize, now: Instant) {
+        if let Some(since) = self.waiting.take() {
+            let waited = now.saturating_duration_since(since);
+            self.credit = self.credit.saturating_sub(waited.saturating_sub(self.idle));
+        }
+        let worth = Duration::from_millis((bytes as u64).saturating_mul(1000) / A_SECOND);
+        self.credit = self.credit.saturating_add(worth).min(self.ceiling);
+    }
+
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Whether it had time enough.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.waiting.is_some_and(|since| now.saturating_duration_since(since) > self.idle + self.credit)
+    }
+}
+
+/// So many bytes give a second more.
+const A_SECOND: u64 = 10 * 1024;
+/// Who takes six megabytes and then nothing is waited for no longer than this.
+const CEILING: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_slow_but_steady_is_never_cut_off_and_who_stops_is() {
+        for (name, step, every, idle, steady) in [
+            ("half a kilobyte a second", 32 << 10, 59, 60, true),
+            ("a window of 10 MiB at 10 KiB/s", 5 << 20, 512, 60, true),
+            ("a byte a minute", 1, 61, 60, false),
+            ("large steps, but too far apart", 5 << 20, 600, 60, false),
+            ("a ceiling for the largest", 1 << 30, 700, 60, false),
+        ] {
+            let mut now = crate::clock::now();
+            let mut pace = Pace::of_stream(Duration::from_secs(idle));
+            pace.took(step, now);
+            let kept = (0..1000).all(|_| {
+                pace.wait(now);
+                now += Duration::from_secs(every);
+                let over = pace.is_over(now);
+                pace.took(step, now);
+                !over
+            });
+            assert_eq!(kept, steady, "{name}");
+            pace.wait(now);
+            let stopped = now + CEILING + Duration::from_secs(idle + 1);
+            assert!(pace.is_over(stopped), "{name}, and then nothing");
+        }
+    }
+
+    #[test]
+    fn while_there_is_nothing_to_take_no_time_passes() {
+        let now = crate::clock::now();
+        let mut pace = Pace::of_stream(Duration::from_secs(60));
+        assert!(!pace.is_over(now + Duration::from_secs(100_000)), "nothing was ever sent");
+        pace.wait(now);
+        pace.took(1, now);
+        assert!(!pace.is_over(now + Duration::from_secs(100_000)), "all was taken");
+    }
+
+    #[test]
+    fn what_lies_in_the_buffers_of_a_socket_buys_no_time() {
+        let now = crate::clock::now();
+        let mut pace = Pace::of_socket(Duration::from_secs(60));
+        pace.took(10 << 20, now);
+        pace.wait(now);
+        assert!(!pace.is_over(now + Duration::from_secs(60)));
+        assert!(pace.is_over(now + Duration::from_secs(61)));
+    }
+}
