@@ -21,6 +21,7 @@ mod gateway;
 mod hop;
 mod keys;
 mod listen;
+mod maintenance;
 mod metrics;
 mod progress;
 mod proxy;

@@ -1,14 +1,10 @@
 //! An upgraded connection, WebSocket above all: bytes both ways until one side ends.
 
-use std::sync::Arc;
-
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::worker::Open;
-
-/// Joins visitor and app once both have switched. Until one of them ends it, the connection counts as `open`.
-pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, open: Arc<Open>) {
+/// Joins visitor and app once both have switched. Until one of them ends it, what says that they are open is `held`.
+pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, held: impl Send + 'static) {
     tokio::spawn(async move {
         let (visitor, app) = match tokio::try_join!(visitor, app) {
             Ok(both) => both,
@@ -19,6 +15,6 @@ pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, open: Arc<Open>) {
         };
         // A side that goes away ends the tunnel; that is how WebSockets end, and no error of ours.
         let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(visitor), &mut TokioIo::new(app)).await;
-        drop(open);
+        drop(held);
     });
 }
