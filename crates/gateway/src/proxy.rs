@@ -47,10 +47,10 @@ pub(crate) async fn forward(
     let had = upstreams.had(&head.headers);
     let upgrade = prepare(&mut head, upstreams, peer, visitor);
     let (body, progress) = outgoing(body);
-    let again = if progress.is_none() && head.method.is_idempotent() && upgrade.is_none() {
-        Again::May
-    } else {
-        Again::MayNot
+    let again = match (&progress, &upgrade) {
+        (None, None) if head.method.is_idempotent() => Again::May,
+        (None, None) => Again::IfRefused,
+        _ => Again::MayNot,
     };
 
     let request = Request::from_parts(head, body);

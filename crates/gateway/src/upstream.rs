@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{HeaderMap, HeaderValue};
 use panoply::Keys;
 
-use crate::config::{self, Balance, Scheme, Upstream};
+use crate::config::{self, Balance, Upstream};
 use crate::maintenance::Maintenance;
 use crate::supervise::Proof;
 use crate::{GatewayError, clock};
@@ -44,7 +44,7 @@ pub(crate) struct Upstreams {
     /// The site's first name, for the checks; empty where it has none.
     site: String,
     most_waiting: usize,
-    /// Whose turn it is; and so how many requests there were, where there are several targets.
+    /// Whose turn it is; and so how many requests there were, where some may be sent again.
     next: AtomicUsize,
     budget: Budget,
     /// Where some are reached over TLS.
@@ -99,10 +99,10 @@ impl Upstreams {
     /// Reads the files that are needed: an authority, a page of maintenance.
     ///
     /// # Errors
-    /// When one cannot be read, or no certificate could be for an app at `https://`.
+    /// When one cannot be read, or no certificate could be for an app at `https://` or `h2://`.
     pub(crate) fn open(&self, maintenance: Option<&config::Maintenance>) -> Result<(), GatewayError> {
         let mut at_https =
-            self.targets().iter().map(Target::address).filter(|at| at.scheme() == Scheme::Https).peekable();
+            self.targets().iter().map(Target::address).filter(|at| at.scheme().is_secured()).peekable();
         if at_https.peek().is_some() {
             if self.terms.server_name.is_none() {
                 at_https.try_for_each(|at| secured::server_name(at.host()).map(drop))?;
@@ -165,7 +165,7 @@ impl Upstreams {
         let targets = self.targets();
         let first = match targets {
             [] => return Err(NoTurn::Nowhere),
-            [_] => 0,
+            [one] if !one.is_shared() => 0,
             many => self.next.fetch_add(1, Ordering::Relaxed) % many.len(),
         };
         let order = || (first..targets.len()).chain(0..first).filter(|index| !tried.has(*index));

@@ -9,9 +9,7 @@ use toml::de::DeTable;
 use crate::acme::Challenge;
 
 use super::place::{Place, Position};
-use super::{
-    ClientCertificate, Config, ConfigError, Listen, Scheme, Secret, Site, SiteTls, Upstream, Upstreams,
-};
+use super::{ClientCertificate, Config, ConfigError, Listen, Secret, Site, SiteTls, Upstream, Upstreams};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
@@ -204,12 +202,12 @@ fn hosts(sites: &[Site]) -> Result<(), Fault> {
 }
 
 fn terms(upstreams: &Upstreams, addresses: &[Upstream], within: &Place) -> Result<(), Fault> {
-    let has = |scheme| addresses.iter().any(|address| address.scheme() == scheme);
+    let is_secured = addresses.iter().any(|address| address.scheme().is_secured());
     for (key, is_set) in [("ca", upstreams.ca.is_some()), ("server_name", upstreams.server_name.is_some())] {
-        if is_set && !addresses.is_empty() && !has(Scheme::Https) {
+        if is_set && !addresses.is_empty() && !is_secured {
             return Err(Fault::at(
                 within.clone().key("upstreams").key(key),
-                "this is for apps that are reached over TLS, but none of the upstreams begins with https://",
+                "this is for apps that are reached over TLS, but none of the upstreams begins with https:// or h2://",
                 "write `https://` before the upstream, or leave this out",
             ));
         }

@@ -9,7 +9,8 @@ use serde::de::{self, SeqAccess, Visitor};
 
 use super::text::{Text, deserialize_text, shown};
 
-/// Where an app is: `http://` or `https://` and a host, with a port unless it is 80 or 443; or `unix:` and a socket file.
+/// Where an app is: `http://`, `https://`, or for HTTP/2 `h2c://` or `h2://` (TLS), and a host, with a port unless it is
+/// 80 or 443; or `unix:` and a socket file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     scheme: Scheme,
@@ -28,6 +29,10 @@ pub enum Scheme {
     Https,
     /// In the clear, through a socket file.
     Unix,
+    /// HTTP/2 in the clear, without asking first (RFC 9113 §3.3).
+    H2c,
+    /// HTTP/2 over TLS.
+    H2,
 }
 
 impl Upstream {
@@ -80,9 +85,8 @@ impl From<SocketAddr> for Upstream {
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.scheme {
-            Scheme::Http => write!(f, "http://{}", self.authority()),
-            Scheme::Https => write!(f, "https://{}", self.authority()),
             Scheme::Unix => write!(f, "unix:{}", self.host),
+            scheme => write!(f, "{}{}", scheme.written(), self.authority()),
         }
     }
 }
@@ -162,18 +166,30 @@ impl<'de> Visitor<'de> for OneOrSeveral {
 }
 
 impl Scheme {
+    /// Whether it is TLS.
+    pub(crate) const fn is_secured(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+
+    /// Whether it is HTTP/2, of which one connection has many requests.
+    pub(crate) const fn is_shared(self) -> bool {
+        matches!(self, Self::H2c | Self::H2)
+    }
+
     const fn written(self) -> &'static str {
         match self {
             Self::Http => "http://",
             Self::Https => "https://",
             Self::Unix => "unix:",
+            Self::H2c => "h2c://",
+            Self::H2 => "h2://",
         }
     }
 
     const fn port(self) -> u16 {
         match self {
-            Self::Http => 80,
-            Self::Https => 443,
+            Self::Http | Self::H2c => 80,
+            Self::Https | Self::H2 => 443,
             Self::Unix => 0,
         }
     }
@@ -204,6 +220,8 @@ fn scheme_removed(text: &str) -> Result<(Scheme, &str), SettingError> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((Scheme::Http, rest)),
         "https" => Ok((Scheme::Https, rest)),
+        "h2c" => Ok((Scheme::H2c, rest)),
+        "h2" => Ok((Scheme::H2, rest)),
         _ => Err(SettingError::new(
             // What may be a password stays out of the message.
             format!(
@@ -272,6 +290,8 @@ mod tests {
             ("https://app", "app", 443),
             ("HTTPS://[::1]:8443", "::1", 8443),
             ("unix:/run/app.sock", "", 0),
+            ("h2c://app", "app", 80),
+            ("h2://app", "app", 443),
             ("HTTP://My_App.internal:8080", "my_app.internal", 8080),
         ] {
             let upstream = text.parse::<Upstream>().unwrap();

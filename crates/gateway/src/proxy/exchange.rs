@@ -11,8 +11,10 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use panoply::Rejection;
 
+use super::origin_form;
 use crate::upstream::{Failure, Lease, NoTurn, Outgoing, Target, Tried, Turn, Upstreams};
 
 /// One request until it has an answer.
@@ -31,7 +33,9 @@ pub(super) struct Exchange<'e> {
 pub(super) enum Again {
     /// It may: it is idempotent (RFC 9110 §9.2.2) and has no body.
     May,
-    /// It is another than the first time, has a body, or was sent again already.
+    /// It is not idempotent, or was sent again already: only where the app says that it did nothing.
+    IfRefused,
+    /// It has a body, which is gone, or was refused more than once.
     MayNot,
 }
 
@@ -66,8 +70,8 @@ impl<'e> Exchange<'e> {
         let mut turn = self.turn(had)?;
         let Some(mut lease) = turn.target.idle() else { return Box::pin(self.go_on(turn, request)).await };
         let stale = lease.rested >= STALE;
-        let copy = (stale || self.has_others()).then(|| self.copy(&request)).flatten().map(Box::new);
-        match self.send(&mut lease, request).await {
+        let copy = if stale { self.copy(&request) } else { self.copy_for(&request, &lease) }.map(Box::new);
+        match self.send(turn.target, &mut lease, request).await {
             Ok(answer) => Ok(answered(&mut turn, answer, lease)),
             Err(fault) => Box::pin(self.recover(turn, fault, stale, copy.map(|copy| *copy))).await,
         }
@@ -83,8 +87,11 @@ impl<'e> Exchange<'e> {
     ) -> Result<Answered, Rejection> {
         let (turn, request) = match (fault, copy) {
             (Fault::Unsent(request), _) => (turn, *request),
-            (Fault::Broken(Broken { began: false, .. }), Some(copy)) if stale => {
-                self.again = Again::MayNot;
+            (Fault::Broken(Broken { acted: Acted::Not, .. }), Some(copy)) => (turn, copy),
+            (Fault::Broken(Broken { acted: Acted::Perhaps, .. }), Some(copy))
+                if self.again == Again::May && (stale || self.may_share_again(&turn)) =>
+            {
+                self.again = Again::IfRefused;
                 (turn, copy)
             }
             (fault, copy) => {
@@ -110,10 +117,25 @@ impl<'e> Exchange<'e> {
                     (why, Left::Unsent(request))
                 }
                 Ok(mut lease) => {
-                    let copy = if self.has_others() { self.copy(&request) } else { None };
-                    match self.send(&mut lease, request).await {
+                    let copy = self.copy_for(&request, &lease);
+                    match self.send(turn.target, &mut lease, request).await {
                         Ok(answer) => return Ok(answered(&mut turn, answer, lease)),
-                        Err(fault) => self.lost(&turn, fault, copy)?,
+                        Err(fault) => match (fault, copy) {
+                            // The app did nothing, and may do it on its next connection; once.
+                            (Fault::Broken(Broken { acted: Acted::Not, .. }), Some(copy)) => {
+                                self.again = Again::MayNot;
+                                request = copy;
+                                continue;
+                            }
+                            (Fault::Broken(Broken { acted: Acted::Perhaps, .. }), Some(copy))
+                                if self.again == Again::May && self.may_share_again(&turn) =>
+                            {
+                                self.again = Again::IfRefused;
+                                request = copy;
+                                continue;
+                            }
+                            (fault, copy) => self.lost(&turn, fault, copy)?,
+                        },
                     }
                 }
             };
@@ -135,24 +157,36 @@ impl<'e> Exchange<'e> {
                 let reason = format!("the app at {target} closed a new connection");
                 (Failure::Broken, Rejection::new(StatusCode::BAD_GATEWAY, reason), Left::Unsent(*request))
             }
-            Fault::Broken(Broken { error, .. }) if error.is_user() => {
+            Fault::Broken(Broken { error, .. }) if error.is_user() && self.progress.is_some() => {
                 return Err(Rejection::new(StatusCode::BAD_REQUEST, "the body of the request ended early"));
             }
-            Fault::Broken(Broken { error, began }) => {
+            Fault::Broken(Broken { error, acted }) => {
                 let cause =
                     std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 let reason = format!("the app at {target} broke the connection: {cause}");
                 let rejection = Rejection::new(StatusCode::BAD_GATEWAY, reason);
-                (Failure::Broken, rejection, Left::Sent(copy.filter(|_| !began)))
+                let may = acted == Acted::Perhaps && self.again == Again::May;
+                let left = Left::Sent(copy.filter(|_| may));
+                (Failure::Broken, rejection, left)
             }
             Fault::Slow => {
                 let reason =
                     format!("the app at {target} gave no answer for {}", self.upstreams.terms().answer);
+                let copy = copy.filter(|_| self.again == Again::May);
                 (Failure::Slow, Rejection::new(StatusCode::GATEWAY_TIMEOUT, reason), Left::Sent(copy))
             }
         };
-        turn.failed(failure, why.reason());
+        // An upload that broke off may be the visitor's doing, which HTTP/2 does not tell.
+        if !(target.is_shared() && self.progress.is_some() && failure == Failure::Broken) {
+            turn.failed(failure, why.reason());
+        }
         Ok((why, left))
+    }
+
+    /// Whether a request that was on a shared connection when that ended may go to the same place once more: an app that
+    /// is alone ends connections too, also such as have just been used.
+    fn may_share_again(&self, turn: &Turn<'_>) -> bool {
+        turn.target.is_shared() && !self.has_others() && self.upstreams.may_send_again()
     }
 
     /// Where what is `left` of the request goes next; nowhere, for the reason `why`.
@@ -163,7 +197,7 @@ impl<'e> Exchange<'e> {
         match left {
             Left::Unsent(request) => Ok((self.turn(None)?, request)),
             Left::Sent(Some(request)) if self.upstreams.may_send_again() => {
-                self.again = Again::MayNot;
+                self.again = Again::IfRefused;
                 let turn = self.turn(None)?;
                 turn.target.asked_again();
                 Ok((turn, request))
@@ -189,7 +223,13 @@ impl<'e> Exchange<'e> {
         self.upstreams.targets().len() > self.tried.count() as usize
     }
 
-    /// The same request again, where it may be sent again; it has no body.
+    /// A copy, where it could be of use: there is another place to go, or an app that says when it did nothing.
+    fn copy_for(&self, request: &Request<Outgoing>, lease: &Lease) -> Option<Request<Outgoing>> {
+        let useful = lease.is_shared() || (self.again == Again::May && self.has_others());
+        if useful { self.copy(request) } else { None }
+    }
+
+    /// The same request again, where it has no body.
     fn copy(&self, request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
         if self.again == Again::MayNot {
             return None;
@@ -201,27 +241,51 @@ impl<'e> Exchange<'e> {
         Some(copy)
     }
 
-    async fn send(&self, lease: &mut Lease, request: Request<Outgoing>) -> Result<Response<Incoming>, Fault> {
-        let deadline = self.upstreams.terms().answer.duration();
+    async fn send(
+        &self,
+        target: &Target,
+        lease: &mut Lease,
+        mut request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, Fault> {
+        if lease.is_shared() {
+            target.address_to(&mut request);
+        } else if request.uri().authority().is_some() {
+            *request.uri_mut() = origin_form(request.uri()); // it was at an HTTP/2 app before
+        }
         let before = lease.received.bytes();
-        let mut answer = std::pin::pin!(lease.sender.try_send_request(request));
+        let mut fault = match self.answer(lease, request).await {
+            Ok(answer) => return Ok(answer),
+            Err(None) => return Err(Fault::Slow),
+            Err(Some(fault)) => fault,
+        };
+        if let Some(request) = fault.take_message() {
+            return Err(Fault::Unsent(Box::new(request)));
+        }
+        let error = fault.into_error();
+        let acted = match lease.is_shared() {
+            true if lease.was_refused(&error) => Acted::Not,
+            false if lease.received.bytes() != before => Acted::Surely,
+            _ => Acted::Perhaps,
+        };
+        Err(Fault::Broken(Broken { error, acted }))
+    }
+
+    /// The head of the answer; nothing when it did not come in time.
+    async fn answer(
+        &self,
+        lease: &mut Lease,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, Option<TrySendError<Request<Outgoing>>>> {
+        let deadline = self.upstreams.terms().answer.duration();
+        let mut answer = std::pin::pin!(lease.send(request));
         let mut sent = 0;
         loop {
             match tokio::time::timeout(deadline, answer.as_mut()).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(mut failure)) => {
-                    return Err(match failure.take_message() {
-                        Some(request) => Fault::Unsent(Box::new(request)),
-                        None => {
-                            let began = lease.received.bytes() != before;
-                            Fault::Broken(Broken { error: failure.into_error(), began })
-                        }
-                    });
-                }
+                Ok(answered) => return answered.map_err(Some),
                 // While the visitor's body moves, it is the visitor who is slow.
                 Err(_) => match self.progress.map(|frames| frames.load(Ordering::Relaxed)) {
                     Some(frames) if frames != sent => sent = frames,
-                    _ => return Err(Fault::Slow),
+                    _ => return Err(None),
                 },
             }
         }
@@ -237,8 +301,18 @@ enum Fault {
 
 struct Broken {
     error: hyper::Error,
-    /// Whether something of an answer came: then the app has acted.
-    began: bool,
+    acted: Acted,
+}
+
+/// Whether the app did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acted {
+    /// It says that it did not.
+    Not,
+    /// No byte of an answer came.
+    Perhaps,
+    /// Something of an answer came.
+    Surely,
 }
 
 fn answered(turn: &mut Turn<'_>, answer: Response<Incoming>, mut lease: Lease) -> Answered {

@@ -65,7 +65,10 @@ impl Upstreams {
         if let Ok(host) = HeaderValue::try_from(host) {
             request.headers_mut().insert(HOST, host);
         }
-        let answer = lease.sender.send_request(request).await.map_err(|error| error.to_string())?;
+        if lease.is_shared() {
+            target.address_to(&mut request);
+        }
+        let answer = lease.send(request).await.map_err(|failure| failure.into_error().to_string())?;
         match answer.status() {
             status if status.is_success() || status.is_redirection() => Ok(()),
             status => Err(format!("it answered {status}")),

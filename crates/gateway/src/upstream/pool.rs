@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::{TrySendError, http1, http2};
 use panoply::RequestBody;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::slot::Key;
@@ -27,7 +28,7 @@ pub(crate) type Outgoing = Either<Progress<RequestBody<Incoming>>, Empty<Bytes>>
 
 /// A connection on loan for one request.
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<Outgoing>,
+    sender: Sender,
     pub(crate) received: Received,
     key: Key,
     /// How long it may lie idle afterwards.
@@ -38,12 +39,77 @@ pub(crate) struct Lease {
     pub(crate) busy: Option<Busy>,
 }
 
+/// What takes requests for a connection.
+enum Sender {
+    /// HTTP/1.1: one after the other.
+    Alone(http1::SendRequest<Outgoing>),
+    /// HTTP/2: many at once. How many streams the app takes, hyper minds; the others wait in its queue.
+    Shared(Shared),
+}
+
+/// A connection that a thread's requests share, and when it was made, which tells it from the next.
+#[derive(Clone)]
+struct Shared {
+    sender: http2::SendRequest<Outgoing>,
+    made: Instant,
+}
+
 /// As long as it is there, a request is under way.
 pub(crate) type Busy = Arc<()>;
 
 impl Lease {
-    pub(super) fn new(sender: SendRequest<Outgoing>, received: Received, key: Key) -> Self {
+    pub(super) fn new(sender: http1::SendRequest<Outgoing>, received: Received, key: Key) -> Self {
+        Self::of(Sender::Alone(sender), received, key)
+    }
+
+    /// One of many on a connection that this thread shares from now on.
+    pub(super) fn share(sender: http2::SendRequest<Outgoing>, key: Key) -> Self {
+        let made = clock::now();
+        let shared = Shared { sender, made };
+        POOL.with_borrow_mut(|pool| {
+            if let Some(place) = place(pool, key) {
+                place.shared = Some((shared.clone(), made));
+            }
+        });
+        Self::of(Sender::Shared(shared), Received::default(), key)
+    }
+
+    fn of(sender: Sender, received: Received, key: Key) -> Self {
         Self { sender, received, key, rests: DEFAULT_REST, rested: Duration::ZERO, busy: None }
+    }
+
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self.sender, Sender::Shared(_))
+    }
+
+    /// Sends `request`, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// With the request, if nothing of it was written.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
+        match &mut self.sender {
+            Sender::Alone(sender) => sender.try_send_request(request).await,
+            Sender::Shared(shared) => shared.sender.try_send_request(request).await,
+        }
+    }
+
+    /// Whether `error` says that the stream was refused, or came after the last one that the app took before it said
+    /// good-bye: nothing of it was processed (RFC 9113 §8.7). After a good-bye the next request needs another connection.
+    pub(crate) fn was_refused(&self, error: &hyper::Error) -> bool {
+        let Sender::Shared(Shared { made, .. }) = &self.sender else { return false };
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+        let Some(cause) = cause.filter(|cause| cause.is_remote()) else { return false };
+        if cause.is_go_away() {
+            POOL.with_borrow_mut(|pool| {
+                if let Some(place) = place(pool, self.key) {
+                    place.shared.take_if(|(shared, _)| shared.made == *made);
+                }
+            });
+        }
+        cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM)
     }
 
     /// Learns from the answer how long the app keeps the connection: one second less than it announced.
@@ -56,13 +122,14 @@ impl Lease {
     /// Gives the connection back to this thread's pool.
     pub(crate) fn release(mut self) {
         self.busy = None;
-        if self.sender.is_closed() || self.rests.is_zero() {
-            return;
+        match &self.sender {
+            Sender::Alone(sender) if !sender.is_closed() && !self.rests.is_zero() => {}
+            Sender::Alone(_) | Sender::Shared(_) => return,
         }
         let since = clock::now();
         let until = since + self.rests;
         POOL.with_borrow_mut(|pool| {
-            if let Some(idle) = place(pool, self.key) {
+            if let Some(Place { idle, .. }) = place(pool, self.key) {
                 if idle.len() >= MAX_IDLE {
                     idle.remove(0); // the one that rested longest
                 }
@@ -83,8 +150,14 @@ pub(super) fn idle(key: Key) -> Option<Lease> {
     let now = clock::now();
     POOL.with_borrow_mut(|pool| {
         let place = pool.get_mut(key.index).filter(|place| place.key == Some(key))?;
+        if let Some((shared, used)) = &mut place.shared {
+            *used = now;
+            let lease = || Lease::of(Sender::Shared(shared.clone()), Received::default(), key);
+            return (!shared.sender.is_closed()).then(lease);
+        }
         while let Some(Idle { lease, since, until }) = place.idle.pop() {
-            if now < until && lease.sender.is_ready() {
+            let is_ready = matches!(&lease.sender, Sender::Alone(sender) if sender.is_ready());
+            if now < until && is_ready {
                 return Some(Lease { rested: now.duration_since(since), ..lease });
             }
         }
@@ -97,13 +170,24 @@ pub(crate) fn prune() {
     let now = clock::now();
     POOL.with_borrow_mut(|pool| {
         for place in pool {
-            place.idle.retain(|idle| now < idle.until && !idle.lease.sender.is_closed());
+            let is_open =
+                |lease: &Lease| matches!(&lease.sender, Sender::Alone(sender) if !sender.is_closed());
+            place.idle.retain(|idle| now < idle.until && is_open(&idle.lease));
+            // Requests that are under way on it have it as long as they need it.
+            place.shared.take_if(|(shared, used)| {
+                shared.sender.is_closed() || now.saturating_duration_since(*used) > SHARED_REST
+            });
         }
     });
 }
 
+/// Who makes a connection that others will share; the others wait for it.
+pub(super) fn gate(key: Key) -> Option<Arc<Mutex<()>>> {
+    POOL.with_borrow_mut(|pool| place(pool, key).map(|place| Arc::clone(&place.gate)))
+}
+
 /// Where a connection rests: nowhere, if its upstream is gone and another has its slot.
-fn place(pool: &mut Vec<Place>, key: Key) -> Option<&mut Vec<Idle>> {
+fn place(pool: &mut Vec<Place>, key: Key) -> Option<&mut Place> {
     if pool.len() <= key.index {
         pool.resize_with(key.index + 1, Place::default);
     }
@@ -111,15 +195,18 @@ fn place(pool: &mut Vec<Place>, key: Key) -> Option<&mut Vec<Idle>> {
     match place.key {
         Some(taken) if taken == key => {}
         Some(taken) if taken.is_after(key) => return None,
-        _ => *place = Place { key: Some(key), idle: Vec::new() },
+        _ => *place = Place { key: Some(key), ..Place::default() },
     }
-    Some(&mut place.idle)
+    Some(place)
 }
 
 #[derive(Default)]
 struct Place {
     key: Option<Key>,
     idle: Vec<Idle>,
+    /// A connection for all requests of this thread, and when it was used last.
+    shared: Option<(Shared, Instant)>,
+    gate: Arc<Mutex<()>>,
 }
 
 struct Idle {
@@ -147,6 +234,8 @@ fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
 
 /// Node closes an idle connection after five seconds.
 const DEFAULT_REST: Duration = Duration::from_secs(4);
+/// A shared connection costs the app little, and a new one costs the next visitor a round trip or three.
+const SHARED_REST: Duration = Duration::from_secs(60);
 /// For each thread and target; more would only be opened by a burst and then lie about.
 const MAX_IDLE: usize = 64;
 

@@ -11,13 +11,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::GatewayError;
-use crate::config::{HostName, Upstreams};
+use crate::config::{HostName, Scheme, Upstreams};
 use crate::tls::authorities;
 
 /// What the apps of one site are spoken to with.
 #[derive(Clone)]
 pub(super) struct Secured {
-    connector: TlsConnector,
+    http_1: TlsConnector,
+    http_2: TlsConnector,
     name: Option<ServerName<'static>>,
 }
 
@@ -27,14 +28,18 @@ impl Secured {
     pub(super) fn open(terms: &Upstreams) -> Result<Self, GatewayError> {
         let roots = terms.ca.as_deref().map_or_else(trusted, authorities)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(GatewayError::Tls)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let speaking = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            TlsConnector::from(Arc::new(config))
+        };
         let name = terms.server_name.as_ref().map(HostName::as_str).map(server_name).transpose()?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self { http_1: speaking(b"http/1.1"), http_2: speaking(b"h2"), name })
     }
 
     /// Shakes hands with the app at `host`.
@@ -42,12 +47,20 @@ impl Secured {
         &self,
         stream: S,
         host: &str,
+        scheme: Scheme,
     ) -> io::Result<TlsStream<S>> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
         };
-        self.connector.connect(name, stream).await
+        if !scheme.is_shared() {
+            return self.http_1.connect(name, stream).await;
+        }
+        let stream = self.http_2.connect(name, stream).await?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Ok(stream),
+            _ => Err(io::Error::other("the app speaks no HTTP/2: write `https://` instead of `h2://`")),
+        }
     }
 }
 

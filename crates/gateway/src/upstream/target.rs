@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{Request, Uri};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::health::{Chance, Change, Failure, Health};
-use super::pool::{self, Busy, Lease};
+use super::pool::{self, Busy, Lease, Outgoing};
 use super::secured::Secured;
 use super::slot::Slot;
 use super::wire::Wire;
@@ -55,6 +58,11 @@ impl Target {
         }
     }
 
+    /// Whether a connection of it has many requests at once.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.address.scheme().is_shared()
+    }
+
     /// A connection that was used before and is still open, if this thread has one.
     pub(crate) fn idle(&self) -> Option<Lease> {
         pool::idle(self.slot.key())
@@ -62,7 +70,18 @@ impl Target {
 
     /// A new connection.
     pub(super) async fn connect(&self, secured: Option<&Secured>, deadline: Duration) -> io::Result<Lease> {
-        tokio::time::timeout(deadline, self.open(secured)).await?
+        let connect = async {
+            if !self.address.scheme().is_shared() {
+                return self.open(secured).await;
+            }
+            let gate = pool::gate(self.slot.key()).unwrap_or_default();
+            let _alone = gate.lock().await;
+            match self.idle() {
+                Some(lease) => Ok(lease), // somebody was quicker
+                None => self.open(secured).await,
+            }
+        };
+        tokio::time::timeout(deadline, connect).await?
     }
 
     async fn open(&self, secured: Option<&Secured>) -> io::Result<Lease> {
@@ -77,8 +96,12 @@ impl Target {
         stream.set_nodelay(true)?;
         match (self.address.scheme(), secured) {
             (Scheme::Http | Scheme::Unix, _) => self.begin_on(stream).await,
-            (Scheme::Https, Some(secured)) => self.begin_on(secured.shake(stream, host).await?).await,
-            (Scheme::Https, None) => Err(io::Error::other("no authority was read")),
+            (Scheme::H2c, _) => self.share_on(stream).await,
+            (scheme, Some(secured)) => {
+                let stream = secured.shake(stream, host, scheme).await?;
+                if scheme.is_shared() { self.share_on(stream).await } else { self.begin_on(stream).await }
+            }
+            (Scheme::Https | Scheme::H2, None) => Err(io::Error::other("no authority was read")),
         }
     }
 
@@ -98,6 +121,25 @@ impl Target {
             let _ = connection.with_upgrades().await;
         });
         Ok(Lease::new(sender, received, self.slot.key()))
+    }
+
+    async fn share_on<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        &self,
+        stream: S,
+    ) -> io::Result<Lease> {
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .max_header_list_size(MAX_HEAD as u32)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(1) // until the app has said how many
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        tokio::spawn(async move {
+            // How it ended is told to whoever waits for an answer on it.
+            let _ = connection.await;
+        });
+        Ok(Lease::share(sender, self.slot.key()))
     }
 
     /// A place among those who wait, unless there are `most` already.
@@ -161,6 +203,23 @@ impl Target {
         self.address.authority()
     }
 
+    /// Makes the target of a request what HTTP/2 wants: with scheme and authority (RFC 9113 §8.3.1). `Host` stays, for
+    /// apps that look for it there.
+    pub(crate) fn address_to(&self, request: &mut Request<Outgoing>) {
+        let authority =
+            request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let mut parts = request.uri().clone().into_parts();
+        parts.authority = authority.or_else(|| self.authority().parse().ok());
+        parts.scheme = Some(if self.address.scheme().is_secured() {
+            http::uri::Scheme::HTTPS
+        } else {
+            http::uri::Scheme::HTTP
+        });
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+
     /// What an operator sees.
     pub(super) fn figure(&self) -> Figure {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -219,6 +278,10 @@ impl Figure {
 
 /// An app's answer may be larger than a visitor's request: many cookies, a long policy.
 const MAX_HEAD: usize = 128 * 1024;
+/// What an answer brings before its visitor reads; and all answers of a connection together, so that one slow visitor does
+/// not hold up the others.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
