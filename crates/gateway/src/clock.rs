@@ -1,5 +1,7 @@
 //! The gateway's clock: the edge where time comes from.
 
+use std::sync::LazyLock;
+
 use tokio::time::Instant;
 
 #[expect(
@@ -8,4 +10,10 @@ use tokio::time::Instant;
 )]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Milliseconds since the gateway first asked, and one more: 0 is no time.
+pub(crate) fn millis() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(now);
+    u64::try_from(now().duration_since(*START).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }

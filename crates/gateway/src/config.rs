@@ -29,6 +29,7 @@ mod host_name;
 mod keys;
 mod listen;
 mod log_file;
+mod maintenance;
 mod place;
 mod rule_path;
 mod secret;
@@ -38,6 +39,7 @@ mod table;
 mod text;
 mod tls;
 mod upstream;
+mod upstreams;
 
 use std::path::PathBuf;
 
@@ -52,12 +54,14 @@ pub use host_name::HostName;
 pub use keys::KeySource;
 pub use listen::Listen;
 pub use log_file::LogFile;
+pub use maintenance::Maintenance;
 pub use rule_path::RulePath;
 pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use store::Store;
 pub use tls::{ClientCertificate, Profile, SiteTls, Tls};
-pub use upstream::Upstream;
+pub use upstream::{Scheme, Upstream};
+pub use upstreams::{Balance, HealthPath, Times, Upstreams};
 
 pub(crate) use host_name::LONGEST as LONGEST_HOST;
 pub(crate) use rule_path::fold;
@@ -176,6 +180,12 @@ pub struct Site {
     /// Where the app is; several are asked in turn. Empty: where the command line says.
     #[serde(deserialize_with = "upstream::one_or_several")]
     pub upstream: Vec<Upstream>,
+    /// How they are asked: which of several, and what is waited for.
+    #[serde(deserialize_with = "table::one")]
+    pub upstreams: Upstreams,
+    /// What visitors get while the app is worked on; `None`: the app.
+    #[serde(deserialize_with = "maintenance::some")]
+    pub maintenance: Option<Maintenance>,
     /// The site's own certificate, and which visitors it asks for theirs.
     #[serde(deserialize_with = "table::one")]
     pub tls: SiteTls,
@@ -197,6 +207,9 @@ pub struct Rule {
     /// Where the app for these paths is, however they are written; several are asked in turn. Empty: the site's.
     #[serde(default, deserialize_with = "upstream::one_or_several")]
     pub upstream: Vec<Upstream>,
+    /// How the rule's own app is asked; the site's `upstreams` are the site's alone.
+    #[serde(default, deserialize_with = "table::one")]
+    pub upstreams: Upstreams,
     /// What their shield differs in from the site's. A practice that is named replaces it whole.
     #[serde(default, deserialize_with = "table::one")]
     pub shield: Policies,

@@ -23,6 +23,7 @@ mod hop;
 mod keys;
 mod life;
 mod listen;
+mod maintenance;
 mod metrics;
 mod pace;
 mod places;

@@ -3,6 +3,7 @@
 //! Written by hand: the format is a line a figure, while a crate would bring registries and counters of its own, and
 //! those of the shield are what has to be shown.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use panoply::counters::State;
@@ -13,6 +14,7 @@ use crate::acme::Tally as Orders;
 use crate::cuts::Cut;
 use crate::dependencies::Standing;
 use crate::reload::Tally as Reloads;
+use crate::upstream::Figure;
 
 /// What there is to show.
 pub(crate) struct Figures<'f> {
@@ -32,6 +34,8 @@ pub(crate) struct Figures<'f> {
     /// Where somebody has audited the app.
     pub(crate) dependencies: Option<Standing>,
     pub(crate) reloads: Reloads,
+    /// The state of each place of an app, by its site and its address.
+    pub(crate) upstreams: BTreeMap<(String, String), Figure>,
     /// When the certificate of each name ends, in seconds since 1970.
     pub(crate) certificates: Vec<(String, u64)>,
 }
@@ -70,6 +74,7 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     let ends = figures.certificates.iter().map(|(name, end)| (format!("name=\"{}\"", escaped(name)), *end));
     let help = "When the certificate for a name ends, in seconds since 1970.";
     family(&mut page, "panoply_certificate_not_after_seconds", "gauge", help, ends);
+    upstreams(&mut page, &figures.upstreams);
     let store = [(format!("kind=\"{}\"", escaped(figures.store)), u64::from(figures.store_is_up))];
     family(&mut page, "panoply_store_up", "gauge", "Whether the store of counts answers.", store);
     let Reloads { taken, refused, failing, success } = figures.reloads;
@@ -152,6 +157,31 @@ fn family(
     }
 }
 
+/// The places of apps.
+fn upstreams(page: &mut String, upstreams: &BTreeMap<(String, String), Figure>) {
+    let each = |value: fn(&Figure) -> u64| {
+        upstreams.iter().map(move |((site, upstream), figure)| (place(site, upstream), value(figure)))
+    };
+    let help = "Whether an upstream is asked; 0: it is left out.";
+    family(page, "panoply_upstream_up", "gauge", help, each(|figure| u64::from(!figure.left_out)));
+    let help = "Requests that wait for the head of an upstream's answer.";
+    family(page, "panoply_upstream_waiting", "gauge", help, each(|figure| figure.waiting));
+    let failures = upstreams.iter().flat_map(|((site, upstream), figure)| {
+        let kinds = ["refused", "broken", "slow"].into_iter().zip(figure.failures);
+        kinds.map(|(kind, count)| (format!("{},failure=\"{kind}\"", place(site, upstream)), count))
+    });
+    let help = "Requests that an upstream gave no answer to.";
+    family(page, "panoply_upstream_failures_total", "counter", help, failures);
+    let help = "Requests that came to an upstream after another had failed.";
+    family(page, "panoply_upstream_sent_again_total", "counter", help, each(|figure| figure.sent_again));
+    let help = "Requests that an upstream did not get, since as many waited as may.";
+    family(page, "panoply_upstream_turned_away_total", "counter", help, each(|figure| figure.turned_away));
+}
+
+fn place(site: &str, upstream: &str) -> String {
+    format!("site=\"{}\",upstream=\"{}\"", escaped(site), escaped(upstream))
+}
+
 /// As a label's value is written.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
@@ -178,6 +208,10 @@ mod tests {
             insured: None,
             reloads: Reloads { taken: 4, refused: 1, failing: 0, success: 1_700_000_000 },
             dependencies: Some(Standing { critical: 2, ..Standing::default() }),
+            upstreams: BTreeMap::from([(
+                ("shop.example".to_owned(), "http://127.0.0.1:3000".to_owned()),
+                Figure { waiting: 7, failures: [1, 2, 3], ..Figure::default() },
+            )]),
             certificates: vec![("*.shop.example".to_owned(), 1_800_000_000)],
         });
         for line in [
@@ -193,6 +227,9 @@ mod tests {
             "panoply_access_log_dropped_total 2",
             "panoply_acme_orders_total{result=\"issued\"} 0",
             "panoply_certificate_not_after_seconds{name=\"*.shop.example\"} 1800000000",
+            "panoply_upstream_up{site=\"shop.example\",upstream=\"http://127.0.0.1:3000\"} 1",
+            "panoply_upstream_waiting{site=\"shop.example\",upstream=\"http://127.0.0.1:3000\"} 7",
+            "panoply_upstream_failures_total{site=\"shop.example\",upstream=\"http://127.0.0.1:3000\",failure=\"slow\"} 3",
             "panoply_store_up{kind=\"redis\"} 0",
             "panoply_dependency_holes{severity=\"critical\"} 2",
             "panoply_dependency_doubts 0",

@@ -6,11 +6,12 @@
 mod path;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use panoply::{Guard, Hosts, Keys, Policies, RateLimit, SettingError, Shield};
 
-use crate::config::{Config, HostName, LONGEST_HOST, Rule, RulePath, Site};
+use crate::GatewayError;
+use crate::config::{self, Config, HostName, LONGEST_HOST, Rule, RulePath, Site, Upstream};
 use crate::upstream::Upstreams;
 
 /// Every site with its names and shields.
@@ -114,6 +115,34 @@ impl Routes {
         self.sites().map(|site| &site.whole.upstreams)
     }
 
+    /// Reads the files of all apps: see [`Upstreams::open`].
+    ///
+    /// # Errors
+    /// When one cannot be used.
+    pub(crate) fn open(&self, sites: &[Site]) -> Result<(), GatewayError> {
+        self.upstreams()
+            .try_for_each(|(site, app)| app.open(sites.get(site).and_then(|site| site.maintenance.as_ref())))
+    }
+
+    /// The apps, each once, for whoever looks after them as long as this is in use.
+    pub(crate) fn to_watch(&self) -> Vec<Weak<Upstreams>> {
+        let mut apps: Vec<&Arc<Upstreams>> = Vec::new();
+        for (_, app) in self.upstreams() {
+            if !apps.iter().any(|known| Arc::ptr_eq(known, app)) {
+                apps.push(app);
+            }
+        }
+        apps.into_iter().map(Arc::downgrade).collect()
+    }
+
+    /// The apps of sites and of rules, by the site's place; one may come several times.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (usize, &Arc<Upstreams>)> {
+        self.sites().flat_map(|site| {
+            let rules = site.rules.iter().map(|(_, rule)| &rule.as_written);
+            std::iter::once(&site.whole).chain(rules).map(|route| (route.site, &route.upstreams))
+        })
+    }
+
     /// The shield of each site, and of each rule by its path.
     pub(crate) fn shields(&self) -> impl Iterator<Item = (usize, Option<&RulePath>, &Shield)> {
         self.sites().flat_map(|site| {
@@ -205,22 +234,27 @@ struct Context<'c> {
 
 impl SiteRoutes {
     fn new(context: &Context<'_>, site: &Site, index: usize) -> Result<Self, SettingError> {
-        let app = Arc::new(Upstreams::new(&site.upstream));
+        let name = site.hosts.first().map_or("", HostName::as_str);
+        let app = |addresses: &[Upstream], terms: &config::Upstreams| {
+            Arc::new(Upstreams::new(addresses, terms, name, context.keys))
+        };
+        let own = |rule: &Rule| (!rule.upstream.is_empty()).then(|| app(&rule.upstream, &rule.upstreams));
+        let sites = app(&site.upstream, &site.upstreams);
         let route =
             |path: Option<&RulePath>, rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
                 let shield = Arc::new(shield(context, site, rule)?);
                 Ok(Route { site: index, rule: path.cloned(), shield, upstreams: Arc::clone(app) })
             };
         let rule_routes = |rule: &Rule| {
-            let own = (!rule.upstream.is_empty()).then(|| Arc::new(Upstreams::new(&rule.upstream)));
-            let app = own.as_ref().unwrap_or(&app);
+            let own = own(rule);
+            let app = own.as_ref().unwrap_or(&sites);
             let path = Some(&rule.path);
             let otherwise = route(path, &rule.shield.clone().without_exemptions(), app)?;
             Ok((rule.path.clone(), RuleRoutes { as_written: route(path, &rule.shield, app)?, otherwise }))
         };
         let mut rules = site.rules.iter().map(rule_routes).collect::<Result<Vec<_>, SettingError>>()?;
         path::sort(&mut rules);
-        Ok(Self { whole: route(None, &Policies::default(), &app)?, rules })
+        Ok(Self { whole: route(None, &Policies::default(), &sites)?, rules })
     }
 }
 
@@ -389,7 +423,8 @@ mod tests {
             ("/account;v=1", None),
             ("/account/hook%2f", None),
         ] {
-            let found = routes.find("any.example", path).ok().and_then(|route| route.upstreams.target());
+            let found =
+                routes.find("any.example", path).ok().and_then(|route| route.upstreams.targets().first());
             let expected = app.map(|app| format!("http://{app}:80"));
             assert_eq!(found.map(ToString::to_string), expected, "{path}");
         }
@@ -403,7 +438,7 @@ mod tests {
         );
         routes.apps().for_each(|app| app.found(([127, 0, 0, 1], 3000).into(), None));
         for (path, app) in [("/", "127.0.0.1:3000"), ("/login", "127.0.0.1:3000"), ("/account", "axum:80")] {
-            let target = routes.find("any.example", path).unwrap().upstreams.target().unwrap();
+            let target = routes.find("any.example", path).unwrap().upstreams.targets().first().unwrap();
             assert_eq!(target.to_string(), format!("http://{app}"), "{path}");
         }
     }
@@ -437,7 +472,11 @@ mod tests {
         for text in ["", "[[site]]\nupstream = 'http://app'", "[[site]]\nhosts = ['shop.example']"] {
             let routes = routes(text);
             assert_eq!(routes.find("other.example", "/").unwrap().site, 0, "{text}");
-            assert_eq!(routes.first.whole.upstreams.target().is_some(), text.contains("upstream"), "{text}");
+            assert_eq!(
+                !routes.first.whole.upstreams.targets().is_empty(),
+                text.contains("upstream"),
+                "{text}"
+            );
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::served::{Era, Served};
 use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, proxies, reload};
+use crate::{GatewayError, proxies, reload, upstream};
 
 /// A gateway at work.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Running {
     upkeep: JoinSet<()>,
     /// The same for the certificates that are served.
     certificates: JoinSet<()>,
+    /// Ends with what is served.
+    checks: JoinSet<()>,
     era: Era,
     sockets: Sockets,
     https: Option<Open>,
@@ -58,6 +60,7 @@ impl Running {
         let all_places = Places::new(&served.config, places(), Arc::clone(&lasting.cuts));
         let mut running = Self {
             certificates: upkeep_of(&served, &lasting, renewal),
+            checks: checks_of(&served),
             lasting,
             workers,
             places: Arc::new(ArcSwap::from_pointee(all_places)),
@@ -119,6 +122,7 @@ impl Running {
         if !Arc::ptr_eq(&before.tls, &next.tls) {
             self.certificates = upkeep_of(&next, &self.lasting, renewal);
         }
+        self.checks = checks_of(&next);
         self.view.store(Arc::new(View::of(&next, &self.lasting, &self.workers)));
         if is_continued {
             self.era.store(next);
@@ -246,6 +250,13 @@ impl Listeners {
     }
 }
 
+/// Who asks the apps whether they are well.
+fn checks_of(served: &Served) -> JoinSet<()> {
+    let mut checks = JoinSet::new();
+    checks.spawn(upstream::watch(served.routes.to_watch()));
+    checks
+}
+
 fn upkeep_of(served: &Served, lasting: &Lasting, renewal: Option<Renewal>) -> JoinSet<()> {
     let mut upkeep = JoinSet::new();
     upkeep.spawn(Arc::clone(&served.tls).keep(lasting.shared.clone()));
@@ -294,7 +305,7 @@ async fn accept(
 }
 
 /// How many connections may be open at once: each needs a descriptor, and so does the one to the app.
-fn places() -> usize {
+pub(crate) fn places() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let files = match setrlimit(Resource::Nofile, raised) {

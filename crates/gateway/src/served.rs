@@ -46,6 +46,7 @@ impl Served {
         shared: Option<Arc<Shared>>,
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
         let routes = Arc::new(routes(&config, Arc::clone(world))?);
+        routes.open(&config.sites)?;
         let tls = Arc::new(Tls::open(&config, Arc::clone(world))?);
         let renewal = Renewal::open(&config, &tls, world, shared)?;
         Ok((Self::new(config, routes, tls, renewal.as_ref()), renewal))
@@ -63,6 +64,7 @@ impl Served {
         shared: Option<Arc<Shared>>,
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
         let routes = Arc::new(routes(&config, Arc::clone(world))?);
+        routes.open(&config.sites)?;
         let tls = Tls::after(&self.tls, &config, Arc::clone(world))?;
         if speaks_as(&self.config, &config) {
             let (answers, orders) = (self.answers.clone(), self.orders.clone());

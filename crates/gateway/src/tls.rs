@@ -37,6 +37,7 @@ use tickets::TicketKeys;
 
 pub(crate) use accept::{Accepted, Called};
 pub use certificate::Certificate;
+pub(crate) use clients::authorities;
 pub use fault::Fault as CertificateFault;
 pub(crate) use visitor::Verified;
 

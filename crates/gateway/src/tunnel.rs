@@ -8,8 +8,9 @@ use hyper_util::rt::TokioIo;
 use crate::cuts::Cut;
 use crate::worker::Open;
 
-/// Joins visitor and app once both have switched. Until one of them ends it, the connection counts as `open`.
-pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, open: Arc<Open>) {
+/// Joins visitor and app once both have switched. Until one of them ends it, the connection counts as `open`, and the
+/// app has as much to do as `busy` says.
+pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, open: Arc<Open>, busy: impl Send + 'static) {
     tokio::spawn(async move {
         let (visitor, app) = match tokio::try_join!(visitor, app) {
             Ok(both) => both,
@@ -24,6 +25,6 @@ pub(crate) fn join(visitor: OnUpgrade, app: OnUpgrade, open: Arc<Open>) {
             _ = tokio::io::copy_bidirectional(&mut visitor, &mut app) => {}
             () = open.life().unread() => open.cut(Cut::Unread),
         }
-        drop(open);
+        drop((open, busy));
     });
 }

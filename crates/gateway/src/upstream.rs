@@ -1,58 +1,133 @@
-//! Where the app is, and the connections to it that each thread keeps.
+//! Where the app is: at one place, or at several among which requests are shared.
 //!
-//! A connection belongs to the thread that made it: no lock, no atomic on the way. A [`Lease`] returns its
-//! connection when the answer's body was read to its end; a body that is dropped early closes the connection,
-//! since the rest of it would stand before the next answer.
+//! What is known of a place (whether it is well, how many wait for it) is seen by all threads, in atomics that a request
+//! reads, or adds to, and never waits for. The connections are each thread's own.
 
-use std::cell::RefCell;
-use std::fmt;
+mod budget;
+mod check;
+mod health;
+mod pool;
+mod secured;
+mod slot;
+mod sticky;
+mod target;
+mod wire;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use http_body_util::{Either, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use panoply::RequestBody;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use http::{HeaderMap, HeaderValue};
+use panoply::Keys;
 
-use crate::clock;
-use crate::config::Upstream;
+use crate::config::{self, Balance, Upstream};
+use crate::maintenance::Maintenance;
 use crate::supervise::Proof;
+use crate::{GatewayError, clock};
+use budget::Budget;
+use health::{Chance, Standing};
+use secured::Secured;
+use sticky::Sticky;
+use target::Place;
 
-/// What is sent to the app: the visitor's body as it comes, or none.
-pub(crate) type Outgoing = Either<crate::progress::Progress<RequestBody<Incoming>>, Empty<Bytes>>;
+pub(crate) use check::watch;
+pub(crate) use health::Failure;
+pub(crate) use pool::{Busy, Lease, Outgoing, prune};
+pub(crate) use target::{Figure, Target};
 
-/// The app, at one address or at several that take turns.
-#[derive(Debug, Default)]
+/// The app, at one address or at several.
+#[derive(Debug)]
 pub(crate) struct Upstreams {
     targets: OnceLock<Box<[Target]>>,
+    terms: config::Upstreams,
+    /// The site's first name, for the checks; empty where it has none.
+    site: String,
+    most_waiting: usize,
+    /// Whose turn it is; and so how many requests there were, where some may be sent again.
     next: AtomicUsize,
+    budget: Budget,
+    /// Where some are reached over TLS.
+    secured: OnceLock<Secured>,
+    maintenance: OnceLock<Maintenance>,
+    sticky: Option<Vec<Route>>,
     /// Shows a Node child whose request this is; it is known once the child's preload said hello.
     proof: OnceLock<Proof>,
 }
 
+/// What leads a visitor back to one of the targets.
+#[derive(Debug)]
+struct Route {
+    token: String,
+    cookie: Option<HeaderValue>,
+}
+
 impl Upstreams {
-    /// The app at these addresses; at none yet, where it is still to be started.
-    pub(crate) fn new(addresses: &[Upstream]) -> Self {
-        let target = |upstream: &Upstream| Target::at(upstream.host().to_owned(), upstream.port());
+    /// The app of `site` (its first name) at these addresses; at none yet, where it is still to be started.
+    pub(crate) fn new(
+        addresses: &[Upstream],
+        terms: &config::Upstreams,
+        site: &str,
+        keys: Option<&Keys>,
+    ) -> Self {
         let targets = if addresses.is_empty() {
             OnceLock::new()
         } else {
-            OnceLock::from(addresses.iter().map(target).collect::<Box<[_]>>())
+            OnceLock::from(addresses.iter().cloned().map(Target::new).collect::<Box<[_]>>())
         };
-        Self { targets, ..Self::default() }
+        let several = addresses.len() > 1 && terms.balance == Balance::Sticky;
+        let sticky = several.then(|| {
+            let sticky = Sticky::new(keys, site);
+            let token = |address: &Upstream| sticky.token(&address.to_string());
+            let tokens = addresses.iter().map(token);
+            tokens.map(|token| Route { cookie: sticky::cookie(&token), token }).collect()
+        });
+        Self {
+            targets,
+            sticky,
+            site: site.to_owned(),
+            most_waiting: (terms.waiting.count() as usize).min(crate::running::places() / 2).max(1),
+            terms: terms.clone(),
+            next: AtomicUsize::new(0),
+            budget: Budget::default(),
+            secured: OnceLock::new(),
+            maintenance: OnceLock::new(),
+            proof: OnceLock::new(),
+        }
+    }
+
+    /// Reads the files that are needed: an authority, a page of maintenance.
+    ///
+    /// # Errors
+    /// When one cannot be read, or no certificate could be for an app at `https://` or `h2://`.
+    pub(crate) fn open(&self, maintenance: Option<&config::Maintenance>) -> Result<(), GatewayError> {
+        let mut at_https =
+            self.targets().iter().map(Target::address).filter(|at| at.scheme().is_secured()).peekable();
+        if at_https.peek().is_some() {
+            if self.terms.server_name.is_none() {
+                at_https.try_for_each(|at| secured::server_name(at.host()).map(drop))?;
+            }
+            let _ = self.secured.set(Secured::open(&self.terms)?);
+        }
+        if let Some(settings) = maintenance {
+            let _ = self.maintenance.set(Maintenance::open(settings)?);
+        }
+        Ok(())
+    }
+
+    /// What visitors get instead of the app, while it is worked on.
+    pub(crate) fn maintenance(&self) -> Option<&Maintenance> {
+        self.maintenance.get()
+    }
+
+    /// A new connection to one of the targets.
+    pub(crate) async fn connect(&self, target: &Target) -> io::Result<Lease> {
+        target.connect(self.secured.get(), self.terms.connect.duration()).await
     }
 
     /// The app was started, and is at `address`. What the file says of a site's app stays.
     pub(crate) fn found(&self, address: SocketAddr, proof: Option<&Proof>) {
-        if self.targets.set([Target::at(address.ip().to_string(), address.port())].into()).is_ok()
+        if self.targets.set([Target::new(address.into())].into()).is_ok()
             && let Some(proof) = proof
         {
             let _ = self.proof.set(proof.clone());
@@ -63,183 +138,215 @@ impl Upstreams {
         self.proof.get()
     }
 
-    /// Whose turn it is.
-    pub(crate) fn target(&self) -> Option<&Target> {
-        match &**self.targets.get()? {
-            [one] => Some(one),
-            many => many.get(self.next.fetch_add(1, Ordering::Relaxed) % many.len().max(1)),
-        }
-    }
-}
-
-/// One address of the app.
-#[derive(Debug)]
-pub(crate) struct Target {
-    /// The place of its idle connections in every thread's pool.
-    slot: usize,
-    host: String,
-    port: u16,
-}
-
-impl Target {
-    fn at(host: String, port: u16) -> Self {
-        static SLOTS: AtomicUsize = AtomicUsize::new(0);
-        Self { slot: SLOTS.fetch_add(1, Ordering::Relaxed), host, port }
+    pub(crate) const fn terms(&self) -> &config::Upstreams {
+        &self.terms
     }
 
-    /// A connection that was used before and is still open, if this thread has one.
-    pub(crate) fn idle(&self) -> Option<Lease> {
-        let now = clock::now();
-        POOL.with_borrow_mut(|pool| {
-            let idle = pool.get_mut(self.slot)?;
-            while let Some(Idle { lease, since, until }) = idle.pop() {
-                if now < until && lease.sender.is_ready() {
-                    return Some(Lease { rested: now.duration_since(since), ..lease });
-                }
-            }
-            None
-        })
+    /// Where it is; nothing until it was found.
+    pub(crate) fn targets(&self) -> &[Target] {
+        self.targets.get().map(|targets| &**targets).unwrap_or_default()
     }
 
-    /// A new connection.
-    pub(crate) async fn connect(&self) -> io::Result<Lease> {
-        let connect = async {
-            match self.host.parse::<IpAddr>() {
-                Ok(ip) => TcpStream::connect(SocketAddr::new(ip, self.port)).await,
-                Err(_) => TcpStream::connect((self.host.as_str(), self.port)).await,
-            }
+    /// The place that a visitor had before, as its cookie says.
+    pub(crate) fn had(&self, headers: &HeaderMap) -> Option<usize> {
+        let token = sticky::brought(headers).filter(|_| self.sticky.is_some())?;
+        self.sticky.as_ref()?.iter().position(|route| route.token.as_bytes() == token)
+    }
+
+    /// The cookie for a visitor who came to the place at `index`, and had another before, or none.
+    pub(crate) fn cookie(&self, index: usize, had: Option<usize>) -> Option<&HeaderValue> {
+        let route = self.sticky.as_ref().filter(|_| had != Some(index))?.get(index)?;
+        route.cookie.as_ref()
+    }
+
+    /// Where a request goes that was at the places `tried` before: to the one that it `had` if that is well, to one
+    /// whose pause is over, then by the site's rule. Where none is well it goes to any rather than to none.
+    pub(crate) fn turn(&self, had: Option<usize>, tried: Tried) -> Result<Turn<'_>, NoTurn> {
+        let targets = self.targets();
+        let first = match targets {
+            [] => return Err(NoTurn::Nowhere),
+            [one] if !one.is_shared() => 0,
+            many => self.next.fetch_add(1, Ordering::Relaxed) % many.len(),
         };
-        let stream = tokio::time::timeout(CONNECT, connect).await??;
-        stream.set_nodelay(true)?;
-        // Told how many headers to read, hyper makes room for them anew with every answer; its own 100 cost nothing.
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        tokio::spawn(async move {
-            // How it ended is told to whoever waits for an answer on it.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Lease { sender, slot: self.slot, rests: DEFAULT_REST, rested: Duration::ZERO })
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
-    }
-}
-
-/// A connection on loan for one request.
-pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<Outgoing>,
-    slot: usize,
-    /// How long it may lie idle afterwards.
-    rests: Duration,
-    /// How long it lay idle before this request.
-    pub(crate) rested: Duration,
-}
-
-impl Lease {
-    /// Learns from the answer how long the app keeps the connection: one second less than it announced.
-    pub(crate) fn heed(&mut self, answer: &HeaderMap) {
-        if let Some(announced) = announced_timeout(answer) {
-            self.rests = announced.saturating_sub(Duration::from_secs(1));
-        }
-    }
-
-    /// Gives the connection back to this thread's pool.
-    pub(crate) fn release(self) {
-        if self.sender.is_closed() || self.rests.is_zero() {
-            return;
-        }
-        let since = clock::now();
-        let until = since + self.rests;
-        POOL.with_borrow_mut(|pool| {
-            if pool.len() <= self.slot {
-                pool.resize_with(self.slot + 1, Vec::new);
-            }
-            if let Some(idle) = pool.get_mut(self.slot) {
-                if idle.len() >= MAX_IDLE {
-                    idle.remove(0); // the one that rested longest
+        let order = || (first..targets.len()).chain(0..first).filter(|index| !tried.has(*index));
+        let give = |index: usize, chance| {
+            let target = targets.get(index)?;
+            let place = target.wait(self.most_waiting)?;
+            let busy = (self.terms.balance == Balance::LeastConnections).then(|| target.begin());
+            Some(Turn { index, target, chance, busy, _place: place })
+        };
+        let is_well = |index: &usize| targets.get(*index).is_some_and(|target| target.health.is_well());
+        let usual = |index: usize| give(index, Chance::Usual);
+        let chosen = had
+            .filter(|index| !tried.has(*index) && is_well(index))
+            .and_then(usual)
+            .or_else(|| order().find(|index| self.is_due(*index)).and_then(|index| give(index, Chance::Try)))
+            .or_else(|| match self.terms.balance {
+                Balance::LeastConnections => {
+                    let under_way = |index: &usize| targets.get(*index).map_or(usize::MAX, Target::under_way);
+                    order().filter(is_well).min_by_key(under_way).and_then(usual)
                 }
-                idle.push(Idle { lease: self, since, until });
-            }
-        });
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("slot", &self.slot)
-            .field("rested", &self.rested)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Closes what lay idle too long; each thread calls it about once a second.
-pub(crate) fn prune() {
-    let now = clock::now();
-    POOL.with_borrow_mut(|pool| {
-        for idle in pool {
-            idle.retain(|idle| now < idle.until && !idle.lease.sender.is_closed());
+                Balance::RoundRobin | Balance::Sticky => None,
+            })
+            .or_else(|| order().filter(is_well).find_map(usual));
+        if let Some(turn) = chosen {
+            return Ok(turn);
         }
-    });
-}
+        if order().next().is_none() {
+            return Err(NoTurn::Nowhere);
+        }
+        order()
+            .filter(|index| !is_well(index))
+            .find_map(|index| give(index, Chance::LastResort))
+            .ok_or(NoTurn::Full)
+    }
 
-struct Idle {
-    lease: Lease,
-    since: Instant,
-    until: Instant,
-}
-
-thread_local! {
-    /// By target slot. Never borrowed across an await.
-    static POOL: RefCell<Vec<Vec<Idle>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// `Keep-Alive: timeout=5, max=100`.
-fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
-    value
-        .split(',')
-        .find_map(|parameter| {
-            let (name, seconds) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("timeout").then(|| seconds.trim().parse().ok()).flatten()
+    /// Whether the pause of a place that was left out is over, and its try is this request's.
+    fn is_due(&self, index: usize) -> bool {
+        self.targets().get(index).is_some_and(|target| {
+            !target.health.is_well() && target.health.standing(clock::millis()) == Standing::Due
         })
-        .map(|seconds: u32| Duration::from_secs(seconds.into()))
+    }
+
+    /// Whether a request that may have come to one place may be sent to another as well.
+    pub(crate) fn may_send_again(&self) -> bool {
+        self.budget.take(self.next.load(Ordering::Relaxed), clock::now())
+    }
+
+    /// What an operator sees of each place.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = (String, Figure)> {
+        self.targets().iter().map(|target| (target.to_string(), target.figure()))
+    }
 }
 
-/// A loopback or data-centre peer answers at once or is gone.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Node closes an idle connection after five seconds.
-const DEFAULT_REST: Duration = Duration::from_secs(4);
-/// For each thread and target; more would only be opened by a burst and then lie about.
-const MAX_IDLE: usize = 64;
-/// An app's answer may be larger than a visitor's request: many cookies, a long policy.
-const MAX_HEAD: usize = 128 * 1024;
+/// The places where a request has been.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried(u64);
+
+impl Tried {
+    pub(crate) fn add(&mut self, index: usize) {
+        self.0 |= 1 << index;
+    }
+
+    pub(crate) fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    fn has(self, index: usize) -> bool {
+        self.0 & (1 << index) != 0
+    }
+}
+
+/// A request's turn at one of the places; until it is dropped, the request is one of those that wait there.
+#[derive(Debug)]
+pub(crate) struct Turn<'u> {
+    pub(crate) index: usize,
+    pub(crate) target: &'u Target,
+    pub(crate) busy: Option<Busy>,
+    chance: Chance,
+    _place: Place<'u>,
+}
+
+impl Turn<'_> {
+    pub(crate) fn answered(&self) {
+        self.target.answered(self.chance);
+    }
+
+    pub(crate) fn failed(&self, failure: Failure, reason: &str) {
+        self.target.failed(failure, self.chance, reason);
+    }
+}
+
+/// Why a request goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoTurn {
+    /// There is no place, or none where it has not been.
+    Nowhere,
+    /// At each of them as many wait as may.
+    Full,
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn upstreams(settings: &str, count: u16) -> Upstreams {
+        let addresses: Vec<Upstream> =
+            (1..=count).map(|port| format!("http://127.0.0.1:{port}").parse().unwrap()).collect();
+        Upstreams::new(&addresses, &toml::from_str(settings).unwrap(), "shop.example", None)
+    }
+
+    fn turns(upstreams: &Upstreams, count: usize) -> Vec<usize> {
+        (0..count).map(|_| upstreams.turn(None, Tried::default()).unwrap().index).collect()
+    }
+
     #[test]
-    fn an_idle_connection_lives_as_long_as_the_app_says() {
-        for (value, seconds) in [
-            ("timeout=5", Some(5)),
-            ("max=100, timeout=72", Some(72)),
-            ("Timeout = 5", Some(5)),
-            ("timeout=x", None),
-            ("timeout=-1", None),
-            ("max=5", None),
-        ] {
-            let headers = HeaderMap::from_iter([(
-                http::header::HeaderName::from_static("keep-alive"),
-                value.parse().unwrap(),
-            )]);
-            assert_eq!(announced_timeout(&headers), seconds.map(Duration::from_secs), "{value}");
+    fn places_take_turns_and_who_is_left_out_is_passed_over() {
+        let upstreams = upstreams("", 3);
+        assert_eq!(turns(&upstreams, 4), [0, 1, 2, 0]);
+        upstreams.targets()[1].failed(Failure::Refused, Chance::Usual, "a test");
+        assert!(turns(&upstreams, 6).iter().all(|index| *index != 1));
+        for target in upstreams.targets() {
+            target.failed(Failure::Refused, Chance::Usual, "a test");
         }
+        let mut any = turns(&upstreams, 3);
+        any.sort_unstable();
+        assert_eq!(any, [0, 1, 2], "when none is well any is better than none");
+        upstreams.turn(None, Tried::default()).unwrap().answered();
+        assert_eq!(
+            upstreams.figures().filter(|(_, figure)| !figure.left_out).count(),
+            1,
+            "and one that answers is well"
+        );
+    }
+
+    #[test]
+    fn a_request_comes_to_no_place_twice() {
+        let upstreams = upstreams("", 2);
+        let mut tried = Tried::default();
+        let first = upstreams.turn(None, tried).unwrap().index;
+        tried.add(first);
+        let second = upstreams.turn(None, tried).unwrap().index;
+        assert_ne!(first, second);
+        tried.add(second);
+        assert_eq!(upstreams.turn(None, tried).unwrap_err(), NoTurn::Nowhere);
+    }
+
+    #[test]
+    fn the_fewest_under_way_come_first() {
+        let upstreams = upstreams("balance = 'least_connections'", 3);
+        let mut held: Vec<_> = (0..3).map(|_| upstreams.turn(None, Tried::default()).unwrap()).collect();
+        let mut places: Vec<_> = held.iter().map(|turn| turn.index).collect();
+        places.sort_unstable();
+        assert_eq!(places, [0, 1, 2]);
+        let free = held.pop().unwrap().index;
+        assert_eq!(turns(&upstreams, 3), [free; 3]);
+    }
+
+    #[test]
+    fn a_visitor_comes_back_to_the_place_that_he_had() {
+        let upstreams = upstreams("balance = 'sticky'", 3);
+        for index in 0..3 {
+            let cookie = upstreams.cookie(index, None).unwrap().to_str().unwrap();
+            let sent = cookie.split(';').next().unwrap();
+            let headers = HeaderMap::from_iter([(http::header::COOKIE, sent.parse().unwrap())]);
+            assert_eq!(upstreams.had(&headers), Some(index));
+            assert_eq!(upstreams.turn(Some(index), Tried::default()).unwrap().index, index);
+            assert!(upstreams.cookie(index, Some(index)).is_none(), "he has it already");
+        }
+        upstreams.targets()[2].failed(Failure::Refused, Chance::Usual, "a test");
+        let other = upstreams.turn(Some(2), Tried::default()).unwrap().index;
+        assert!(other != 2 && upstreams.cookie(other, Some(2)).is_some(), "one that is gone is replaced");
+    }
+
+    #[test]
+    fn a_place_that_hangs_takes_so_many_and_no_more() {
+        let upstreams = upstreams("waiting = 2", 2);
+        let held: Vec<_> = (0..4).map(|_| upstreams.turn(None, Tried::default()).unwrap()).collect();
+        assert_eq!(held.iter().filter(|turn| turn.index == 0).count(), 2);
+        assert_eq!(upstreams.turn(None, Tried::default()).unwrap_err(), NoTurn::Full);
+        assert!(upstreams.figures().all(|(_, figure)| figure.turned_away > 0 && figure.waiting == 2));
+        drop(held);
+        assert!(upstreams.turn(None, Tried::default()).is_ok());
     }
 }

@@ -43,6 +43,7 @@ mod tls_clients;
 mod tls_faults;
 mod tls_grade;
 mod upstream;
+mod upstreams;
 mod visitor;
 
 #[path = "../../../panoply/tests/it/store"]

@@ -25,17 +25,15 @@ pub(crate) struct Node {
 impl Node {
     /// `node SCRIPT` on a free port.
     pub(crate) fn start(script: &str) -> Self {
+        Self::start_with(script, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub(crate) fn start_with(script: &str, environment: &[(&str, &str)]) -> Self {
         // Another program may take the port between its being found and Node's listening on it.
         for _ in 0..3 {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let child = Command::new("node")
-                .arg(script)
-                .current_dir(folder())
-                .env("PORT", address.port().to_string())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("node is installed: run scripts/test");
-            let mut node = Self { child, address };
+            let mut node = Self { child: spawn(script, environment, address), address };
             if node.listens() {
                 return node;
             }
@@ -61,6 +59,34 @@ impl Node {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Ends it at once, as a machine ends that loses its power.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it anew, at the address that it had.
+    pub(crate) fn start_again(&mut self, script: &str, environment: &[(&str, &str)]) {
+        self.child = spawn(script, environment, self.address);
+        assert!(self.listens(), "{script} does not listen where it did");
+    }
+}
+
+fn spawn(script: &str, environment: &[(&str, &str)], address: SocketAddr) -> Child {
+    Command::new("node")
+        .arg(script)
+        .current_dir(folder())
+        .envs(environment.iter().copied())
+        .env("PORT", address.port().to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("node is installed: run scripts/test")
 }
 
 impl Drop for Node {

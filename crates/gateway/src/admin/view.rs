@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -19,6 +20,7 @@ use crate::reload::Reloads;
 use crate::route::Routes;
 use crate::served::Served;
 use crate::tls::Tls;
+use crate::upstream::{Figure, Upstreams};
 use crate::worker::Worker;
 
 /// What an operator looks at: the gateway at work.
@@ -99,6 +101,7 @@ impl View {
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),
             dependencies: self.dependencies.standing(),
             reloads: self.reloads.tally(),
+            upstreams: self.upstreams(),
             certificates: self
                 .tls
                 .certificates()
@@ -124,6 +127,23 @@ impl View {
     pub(super) fn site(&self, index: usize) -> &str {
         let hosts = self.config.sites.get(index).map(|site| site.hosts.as_slice()).unwrap_or_default();
         hosts.first().map_or("any host", HostName::as_str)
+    }
+
+    /// The state of each place of an app, once for a site, whichever of its rules lead there.
+    fn upstreams(&self) -> BTreeMap<(String, String), Figure> {
+        let mut all = BTreeMap::new();
+        let mut seen: Vec<*const Upstreams> = Vec::new();
+        for (site, app) in self.routes.upstreams() {
+            if seen.contains(&Arc::as_ptr(app)) {
+                continue;
+            }
+            seen.push(Arc::as_ptr(app));
+            for (upstream, figure) in app.figures() {
+                let key = (self.site(site).to_owned(), upstream);
+                all.entry(key).or_insert_with(Figure::default).add(figure);
+            }
+        }
+        all
     }
 
     fn store_is_up(&self) -> bool {

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use crate::acme::Challenge;
 
 use super::place::{Place, Position};
-use super::{ClientCertificate, Config, ConfigError, Listen, Secret, Site, SiteTls, Upstream};
+use super::{ClientCertificate, Config, ConfigError, Listen, Secret, Site, SiteTls, Upstream, Upstreams};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
@@ -26,9 +26,19 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
         certificate(site.tls.cert.as_ref(), site.tls.key.as_ref(), tls.clone())?;
         client_certificates(&site.tls, &tls)?;
         upstreams(config, &site.upstream, &place)?;
+        terms(&site.upstreams, &site.upstream, &place)?;
         rules(site, &place)?;
         for (index, rule) in site.rules.iter().enumerate() {
-            upstreams(config, &rule.upstream, &place.clone().key("rule").item(index))?;
+            let place = place.clone().key("rule").item(index);
+            upstreams(config, &rule.upstream, &place)?;
+            if rule.upstream.is_empty() && rule.upstreams != Upstreams::default() {
+                return Err(Fault::at(
+                    place.key("upstreams"),
+                    "these are settings of the rule's own app, but the rule has none",
+                    "write them in the `[[site]]`, or give the rule an `upstream`",
+                ));
+            }
+            terms(&rule.upstreams, &rule.upstream, &place)?;
         }
         cookies(config, site, &place)?;
     }
@@ -191,7 +201,38 @@ fn hosts(sites: &[Site]) -> Result<(), Fault> {
     Ok(())
 }
 
+fn terms(upstreams: &Upstreams, addresses: &[Upstream], within: &Place) -> Result<(), Fault> {
+    let is_secured = addresses.iter().any(|address| address.scheme().is_secured());
+    for (key, is_set) in [("ca", upstreams.ca.is_some()), ("server_name", upstreams.server_name.is_some())] {
+        if is_set && !addresses.is_empty() && !is_secured {
+            return Err(Fault::at(
+                within.clone().key("upstreams").key(key),
+                "this is for apps that are reached over TLS, but none of the upstreams begins with https:// or h2://",
+                "write `https://` before the upstream, or leave this out",
+            ));
+        }
+    }
+    if upstreams.health.is_none() || upstreams.check_deadline <= upstreams.check_every {
+        return Ok(());
+    }
+    Err(Fault::at(
+        within.clone().key("upstreams").key("check_deadline"),
+        format!(
+            "an answer may take {}, but after {} there is the next check",
+            upstreams.check_deadline, upstreams.check_every
+        ),
+        "let `check_every` be longer than `check_deadline`",
+    ))
+}
+
 fn upstreams(config: &Config, upstreams: &[Upstream], within: &Place) -> Result<(), Fault> {
+    if upstreams.len() > MOST_UPSTREAMS {
+        return Err(Fault::at(
+            within.clone().key("upstream"),
+            format!("there are {} upstreams, at most {MOST_UPSTREAMS} were expected", upstreams.len()),
+            "let a load balancer of the app's own stand behind some of them",
+        ));
+    }
     let mut seen = Vec::new();
     for (index, upstream) in upstreams.iter().enumerate() {
         let place = || within.clone().key("upstream").item(index);
@@ -258,6 +299,9 @@ fn cookies(config: &Config, site: &Site, site_place: &Place) -> Result<(), Fault
     Ok(())
 }
 
+/// A request remembers where it was by a bit for each.
+const MOST_UPSTREAMS: usize = 64;
+
 fn overlaps(one: Listen, other: Listen) -> bool {
     let (one, other) = (one.addr(), other.addr());
     let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
@@ -267,7 +311,7 @@ fn overlaps(one: Listen, other: Listen) -> bool {
 fn is_here(upstream: &Upstream, listen: Listen) -> bool {
     let here = match upstream.ip() {
         Some(ip) => ip == listen.addr().ip() || (listen.addr().ip().is_unspecified() && ip.is_loopback()),
-        None => upstream.host() == "localhost",
+        None => upstream.host() == "localhost", // a socket file has no host
     };
     here && upstream.port() == listen.addr().port()
 }

@@ -257,6 +257,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("key", "in `[tls]`"),
     ("hosts", "in `[[site]]`"),
     ("upstream", "in `[[site]]` or `[[site.rule]]`"),
+    ("upstreams", "in `[[site]]` or `[[site.rule]]`"),
+    ("maintenance", "in `[[site]]`"),
     ("rule", "in a site: `[[site.rule]]`"),
     ("path", "in `[[site.rule]]`"),
 ];

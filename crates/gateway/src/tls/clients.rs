@@ -1,6 +1,6 @@
 //! Which visitors a site's certificate authority vouches for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{self, SHA256};
@@ -51,11 +51,7 @@ impl Authority {
         let text = pem::read(&self.ca)?;
         update(&text);
         update(format!("{:?}", self.demand).as_bytes());
-        let damaged = || GatewayError::certificate(&self.ca, Fault::Damaged);
-        let mut roots = RootCertStore::empty();
-        for root in pem::certificates(&text).map_err(|fault| GatewayError::certificate(&self.ca, fault))? {
-            roots.add(root).map_err(|_| damaged())?;
-        }
+        let roots = roots(&self.ca, &text)?;
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         if let Some(crl) = &self.crl {
             let text = pem::read(crl)?;
@@ -71,4 +67,20 @@ impl Authority {
         let verifier = builder.build().map_err(|_| GatewayError::certificate(at, Fault::Damaged))?;
         Ok(Clients { verifier, generation: generation.finish() })
     }
+}
+
+/// The authorities in a file of PEM.
+///
+/// # Errors
+/// When it cannot be read or holds something else.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, GatewayError> {
+    roots(path, &pem::read(path)?)
+}
+
+fn roots(path: &Path, text: &[u8]) -> Result<RootCertStore, GatewayError> {
+    let mut roots = RootCertStore::empty();
+    for root in pem::certificates(text).map_err(|fault| GatewayError::certificate(path, fault))? {
+        roots.add(root).map_err(|_| GatewayError::certificate(path, Fault::Damaged))?;
+    }
+    Ok(roots)
 }

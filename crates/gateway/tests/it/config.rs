@@ -104,6 +104,8 @@ fn the_example_shows_every_setting_there_is() {
         ("[store]", "store"),
         ("[shield]", "shield"),
         ("[[site]]", "site"),
+        ("[[site]]\n[site.upstreams]", "site.upstreams"),
+        ("[[site]]\n[site.maintenance]", "site.maintenance"),
         ("[[site]]\n[[site.rule]]", "site.rule"),
     ] {
         assert_eq!(keys_at(&shown, path), settings_of(header), "{header}");
@@ -215,6 +217,11 @@ fn key() -> impl Strategy<Value = String> {
         "site",
         "hosts",
         "upstream",
+        "upstreams",
+        "upstreams.health",
+        "upstreams.waiting",
+        "maintenance",
+        "maintenance.allow",
         "rule",
         "path",
         "shield.rate_limit",

@@ -1,0 +1,117 @@
+//! Three places of one app, and visitors of whom each request is remembered.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::Request;
+use http_body_util::Full;
+
+use crate::client::Client;
+use crate::node::Node;
+use crate::scratch::Scratch;
+
+pub(super) const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+/// Three places of one app, and what came to them.
+pub(super) struct Places {
+    pub(super) nodes: Vec<Node>,
+    pub(super) ledger: PathBuf,
+    _folder: Scratch,
+}
+
+impl Places {
+    pub(super) fn start() -> Self {
+        let folder = Scratch::new();
+        let ledger = folder.path().join("ledger");
+        fs::write(&ledger, "").unwrap();
+        let start =
+            |name| Node::start_with("place.js", &[("NAME", name), ("LEDGER", ledger.to_str().unwrap())]);
+        Self { nodes: NAMES.map(start).into(), ledger, _folder: folder }
+    }
+
+    pub(super) fn start_again(&mut self, index: usize) {
+        let environment = [("NAME", NAMES[index]), ("LEDGER", self.ledger.to_str().unwrap())];
+        self.nodes[index].start_again("place.js", &environment);
+    }
+
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(Node::address).collect()
+    }
+
+    /// `GET /path name`, a line a request.
+    pub(super) fn came(&self) -> Vec<String> {
+        fs::read_to_string(&self.ledger).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// Visitors who read and write, one after the other on connections that they keep.
+pub(super) struct Load {
+    ended: Arc<AtomicBool>,
+    visitors: Vec<tokio::task::JoinHandle<Vec<(String, u16)>>>,
+}
+
+impl Load {
+    pub(super) fn begin(client: &Client) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let numbers = Arc::new(AtomicUsize::new(0));
+        let visitor = |number: usize| {
+            let (client, ended, numbers) = (client.clone(), Arc::clone(&ended), Arc::clone(&numbers));
+            tokio::spawn(async move {
+                let mut kept = client.keep(number.is_multiple_of(2)).await;
+                let mut asked = Vec::new();
+                while !ended.load(Ordering::Relaxed) {
+                    let path = format!("/{}", numbers.fetch_add(1, Ordering::Relaxed));
+                    let method = if asked.len() % 4 == 3 { "POST" } else { "GET" };
+                    let request =
+                        Request::builder().method(method).uri(&*path).body(Full::default()).unwrap();
+                    let answer = client.ask_on(&mut kept, request).await;
+                    asked.push((format!("{method} {path}"), answer.status.as_u16()));
+                }
+                asked
+            })
+        };
+        Self { visitors: (0..8).map(visitor).collect(), ended }
+    }
+
+    pub(super) async fn end(self) -> Asked {
+        self.ended.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        for visitor in self.visitors {
+            all.extend(visitor.await.unwrap());
+        }
+        Asked(all)
+    }
+}
+
+/// Each request, and the status that it got.
+pub(super) struct Asked(Vec<(String, u16)>);
+
+impl Asked {
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Every read was answered, every write came once at the most, and exactly once if it was answered; the others got
+    /// `lost`.
+    pub(super) fn check(&self, all: &[String], lost: u16) {
+        let mut came: HashMap<String, usize> = HashMap::new();
+        for line in all {
+            *came.entry(line.rsplit_once(' ').unwrap().0.to_owned()).or_default() += 1;
+        }
+        assert!(self.0.len() > 200, "{} requests are no load", self.0.len());
+        for (request, status) in &self.0 {
+            let times = came.get(request).copied().unwrap_or(0);
+            if request.starts_with("GET") {
+                assert_eq!(*status, 200, "{request}, which came {times} times");
+                assert!(times <= 2, "{request} came {times} times");
+            } else {
+                assert!(times <= 1, "{request} came {times} times");
+                assert!(*status == lost || (*status == 200 && times == 1), "{request}: {status}, {times}");
+            }
+        }
+    }
+}
