@@ -9,7 +9,7 @@ use panoply::shared::Shared;
 use panoply::{Clock, World};
 
 use crate::acme::{Acme, Answers, Issued, Kept, Name, Settings, Tally};
-use crate::config::Config;
+use crate::config::{Config, HostName};
 use crate::tls::certificates::Certificates;
 use crate::tls::{Certificate, Tls};
 use crate::{GatewayError, secret, state};
@@ -31,12 +31,13 @@ impl Renewal {
     ) -> Result<Option<Self>, GatewayError> {
         let Some(settings) = Settings::read(config)? else { return Ok(None) };
         let names = names(config);
-        if names.is_empty() {
+        if names.is_empty() && settings.on_demand.is_empty() {
             return Err(GatewayError::Setting {
                 message: "certificates are to be ordered, but no name is known to order them for".to_owned(),
                 hint: "name the hosts: `--host shop.example`, or `hosts` in the file's [[site]]".to_owned(),
             });
         }
+        are_served(config)?;
         keys_are_named(config)?;
         let holder = format!("{:032x}", world.random());
         let folder = state::folder(config.state.as_deref())?;
@@ -54,6 +55,7 @@ impl Renewal {
             );
         }
         tls.answer(acme.answers());
+        tls.order_for(acme.demand());
         Ok(Some(Self { acme, world: Arc::clone(world) }))
     }
 
@@ -67,11 +69,15 @@ impl Renewal {
 
     /// Does what is due, for as long as the gateway serves.
     pub(crate) async fn keep(mut self) {
+        let demand = self.acme.demand();
         loop {
             let next = self.acme.act(self.now()).await;
             // A machine that slept wakes up late, and a clock may be set: so no sleep is a long one.
             while let Ok(left) = next.duration_since(self.now()) {
-                tokio::time::sleep(left.clamp(SHORTEST, LONGEST)).await;
+                tokio::select! {
+                    () = tokio::time::sleep(left.clamp(SHORTEST, LONGEST)) => {}
+                    () = demand.asked() => break,
+                }
             }
         }
     }
@@ -98,10 +104,34 @@ fn keys_are_named(config: &Config) -> Result<(), GatewayError> {
     })
 }
 
-/// The names of sites whose certificate is not in a file.
+/// A name that leads to no site is refused before anybody could order for it.
+fn are_served(config: &Config) -> Result<(), GatewayError> {
+    let is_served = |name: &str| {
+        config.sites.iter().any(|site| {
+            let is_below = |rest: &str| name.strip_suffix(rest).is_some_and(|front| front.ends_with('.'));
+            let leads_here = |host: &HostName| host.as_str() == name || host.wildcard().is_some_and(is_below);
+            site.hosts.is_empty() || site.hosts.iter().any(leads_here)
+        })
+    };
+    match config.tls.acme.on_demand.iter().find(|name| !is_served(name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(GatewayError::Setting {
+            message: format!("visitors may ask for `{name}`, but no site has that name"),
+            hint: format!(
+                "add it to a site's `hosts` as well: `--host '{name}'`, or take it out of `on_demand`"
+            ),
+        }),
+    }
+}
+
+/// The names of sites whose certificate is not in a file, and is not ordered for a visitor.
 fn names(config: &Config) -> Vec<Name> {
     let without = config.sites.iter().filter(|site| config.tls.cert.is_none() && site.tls.cert.is_none());
-    without.flat_map(|site| &site.hosts).map(|host| Name::parse(host.as_str())).collect()
+    let on_demand: Vec<_> = config.tls.acme.on_demand.iter().map(|host| Name::parse(host.as_str())).collect();
+    let names = without.flat_map(|site| &site.hosts).map(|host| (host, Name::parse(host.as_str())));
+    let waits =
+        |host: &HostName, name: &Name| on_demand.iter().any(|one| one == name || one.covers(host.as_str()));
+    names.filter(|(host, name)| !waits(host, name)).map(|(_, name)| name).collect()
 }
 
 /// Whatever the clock says: one that is wrong at the start is set later, and the certificate would not be shown again.

@@ -26,7 +26,7 @@ use std::time::SystemTime;
 use panoply::World;
 use rustls::ServerConfig;
 
-use crate::acme::Answers;
+use crate::acme::{Answers, Demand};
 use crate::config::{Config, Site};
 use crate::{GatewayError, state};
 use accept::ByName;
@@ -51,6 +51,8 @@ pub(crate) struct Tls {
     world: Arc<World>,
     /// What an authority is shown that comes to see whether a name is ours.
     answers: OnceLock<Answers>,
+    /// For which names a visitor may begin an order.
+    demand: OnceLock<Demand>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -106,12 +108,26 @@ impl Tls {
         };
         let sites = config.sites.iter().map(|site| Terms::new(site, &common)).collect::<Result<_, _>>()?;
         let first = Terms::new(&Site::default(), &common)?;
-        Ok(Self { certificates, pairs, sites, first, common, world, answers: OnceLock::new() })
+        Ok(Self {
+            certificates,
+            pairs,
+            sites,
+            first,
+            common,
+            world,
+            answers: OnceLock::new(),
+            demand: OnceLock::new(),
+        })
     }
 
     /// Answers authorities from now on.
     pub(crate) fn answer(&self, answers: Answers) {
         let _ = self.answers.set(answers);
+    }
+
+    /// Orders certificates for names that visitors ask for, from now on.
+    pub(crate) fn order_for(&self, demand: Demand) {
+        let _ = self.demand.set(demand);
     }
 
     /// What visitors are shown.

@@ -185,6 +185,32 @@ async fn an_order_that_a_kill_interrupted_is_gone_on_with() {
     assert_eq!(record["begun"].as_array().unwrap().len(), 1, "{record}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_the_list_is_ordered_when_a_visitor_asks_and_no_other_ever() {
+    let mut pebble = Pebble::start();
+    let site = Site::new(&pebble, "on_demand = ['*.customers.example']");
+    let hosts = ["--host", "shop.example", "--host", "*.customers.example"];
+    let gateway = site.serve(&pebble, &hosts);
+    pebble.certificate_of(pebble.https, "shop.example").await;
+    let ask = |name: &'static str| pebble.shown_at(pebble.https, name);
+    let first = ask("a.customers.example").await;
+    assert!(first.is_some(), "the first visitor waits for it: {}", gateway.log());
+    let (one, other) = tokio::join!(ask("b.customers.example"), ask("b.customers.example"));
+    assert!(one.is_some() && one == other, "{}", gateway.log());
+    for stranger in ["evil.example", "a.b.customers.example", "customers.example"] {
+        assert!(ask(stranger).await.is_none(), "{stranger}");
+    }
+    assert_eq!(pebble.issued(), 3, "{}", gateway.log());
+    assert_eq!(pebble.logged("/order-plz"), 3, "{}", pebble.log());
+    drop(gateway);
+    let roots = pebble.roots().unwrap();
+    pebble.kill();
+    let _again = site.serve(&pebble, &hosts);
+    assert_eq!(pebble.shown_to(roots.clone(), pebble.https, "a.customers.example").await, first);
+    let refused = pebble.shown_to(roots, pebble.https, "c.customers.example").await;
+    assert!(refused.is_none(), "without a certificate there is no handshake");
+}
+
 /// The one cannot order, since its turn is taken; the other can, but the authority comes to the one.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_gateways_one_orders_and_either_answers() {
@@ -194,10 +220,11 @@ async fn of_two_gateways_one_orders_and_either_answers() {
         let keys = site.settings.path().join("keys");
         fs::write(&keys, "9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=\n").unwrap();
         fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
-        let settings = pebble.settings(&format!("challenges = ['{challenge}']"));
+        let on_demand = "on_demand = ['*.customers.example']";
+        let settings = pebble.settings(&format!("challenges = ['{challenge}']\n{on_demand}"));
         site.write(&format!("keys = {{ file = '{}' }}\n{settings}", keys.display()));
         let url = redis.url();
-        let flags = ["--host", "shop.example", "--store", &url];
+        let flags = ["--host", "shop.example", "--host", "*.customers.example", "--store", &url];
         let directory = Scratch::new();
 
         let claim = format!("panoply:claim:acme:{}:orders", pebble.authority());
@@ -212,6 +239,10 @@ async fn of_two_gateways_one_orders_and_either_answers() {
         let seen = pebble.certificate_of(pebble.https, "shop.example").await;
         assert_eq!(ordered, seen, "{challenge}");
         assert_eq!(pebble.issued(), 1, "{challenge}: {}\n{}", one.log(), other.log());
+        let asked = pebble.shown_at(other_port, "a.customers.example").await;
+        assert!(asked.is_some(), "{challenge}: {}\n{}", one.log(), other.log());
+        assert_eq!(pebble.shown_at(pebble.https, "a.customers.example").await, asked, "{challenge}");
+        assert_eq!(pebble.issued(), 2, "{challenge}: the one has it from the other");
         let secret = redis.ask("KEYS panoply:shared:*");
         assert!(secret.contains("shop.example.pem"), "{secret}");
         for key in secret.lines().filter(|line| line.starts_with("panoply:")) {

@@ -1,10 +1,12 @@
 //! One time through all names: what is due is done, one after the other.
 
+mod visitors;
+
 use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use rand::RngExt;
 use zeroize::Zeroizing;
 
-use super::book::Page;
+use super::book::{Page, Roll};
 use super::order::Desk;
 use super::record::{ASK_EVERY, Book, Renewal, Step};
 use super::tally::Ending;
@@ -38,12 +40,18 @@ impl<'a> Round<'a> {
             Ok(Some(claim)) => claim,
             Ok(None) => {
                 tracing::info!("another process orders, and what it gets is taken from it");
-                return self.now + LOOK;
+                let waits = !self.acme.demand.under_way().is_empty();
+                return self.now + if waits { LOOK / 4 } else { LOOK };
             }
             Err(reason) => return self.unkept(&Trouble::Unkept { reason }),
         };
-        let done = self.all_names().await;
+        let asked = self.acme.demand.under_way();
+        let done = self.all_names(&asked).await;
         self.acme.kept.release(claim).await;
+        // Those to which it did not come.
+        for name in asked {
+            self.acme.demand.settle(&name, self.now + LOOK);
+        }
         match done {
             Ok(due) => due.min(self.next_look()),
             Err(trouble) => self.unkept(&trouble),
@@ -53,8 +61,16 @@ impl<'a> Round<'a> {
     /// Reads what is kept of all names, and says when the first is due.
     async fn look(&mut self) -> Result<u64, Trouble> {
         let free = Book::load(&self.acme.kept, self.now).await?.free_at(self.now);
-        let mut first = u64::MAX;
-        for name in self.acme.names.clone() {
+        if !self.acme.demand.is_off() {
+            let roll = Roll::load(&self.acme.kept).await?;
+            let known = self.acme.of_roll(&roll);
+            if known != self.acme.on_demand {
+                self.acme.on_demand = known;
+                self.copy_roll();
+            }
+        }
+        let mut first = self.look_for_visitors().await?;
+        for name in self.acme.all_names() {
             let page = self.page(&name).await?;
             first = first.min(self.due(&page, free));
         }
@@ -77,6 +93,9 @@ impl<'a> Round<'a> {
     }
 
     fn step(&self, page: &Page) -> Step {
+        if self.rests(&page.name) {
+            return Step::Wait(u64::MAX);
+        }
         let held = self.acme.held.get(&page.name);
         page.record.step(held.map(|held| (held.identity(), held.life())), self.now)
     }
@@ -88,16 +107,17 @@ impl<'a> Round<'a> {
         }
     }
 
-    async fn all_names(&mut self) -> Result<u64, Trouble> {
-        let mut names = self.acme.names.clone();
-        // Who has nothing to show goes first.
-        names.sort_by_key(|name| self.acme.held.contains_key(name));
+    async fn all_names(&mut self, asked: &[Name]) -> Result<u64, Trouble> {
+        self.enter(asked).await?;
+        let mut names = self.acme.all_names();
+        // Who has nothing to show goes first; of those, who is not there for a stranger's question alone.
+        names.sort_by_key(|name| (self.acme.held.contains_key(name), self.acme.on_demand.contains(name)));
         let mut first = u64::MAX;
         for name in names {
             let mut page = self.page(&name).await?;
             // A rehearsal, the order itself, or a question and the order after it.
             for _ in 0..MOST_STEPS {
-                if Book::load(&self.acme.kept, self.now).await?.free_at(self.now) > self.now {
+                if self.free_at(&name).await? > self.now {
                     break;
                 }
                 match self.step(&page) {
@@ -111,8 +131,12 @@ impl<'a> Round<'a> {
                     return Ok(self.next_look());
                 }
             }
-            let free = Book::load(&self.acme.kept, self.now).await?.free_at(self.now);
-            first = first.min(self.due(&page, free));
+            let free = self.free_at(&name).await?;
+            let due = self.due(&page, free);
+            if asked.contains(&name) {
+                self.acme.demand.settle(&name, if self.is_shown(&name) { self.now } else { due });
+            }
+            first = first.min(if self.rests(&name) { u64::MAX } else { due });
         }
         Ok(first)
     }
@@ -150,8 +174,7 @@ impl<'a> Round<'a> {
     async fn order(&mut self, page: &mut Page) -> Result<(), Trouble> {
         let held = self.acme.held.get(&page.name).cloned();
         let open = page.record.open.as_ref().map(|open| open.rehearsal);
-        let rehearsal =
-            open.unwrap_or(held.is_none() && !page.record.rehearsed && self.acme.settings.staging.is_some());
+        let rehearsal = open.unwrap_or_else(|| self.is_to_rehearse(page));
         let place = if rehearsal { Where::Rehearsal } else { Where::Earnest };
         let account = match self.account(place).await {
             Ok(account) => account,
@@ -188,6 +211,14 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Whether the first order of a name is a rehearsal: where there is a place for it, and nobody waits for a name of
+    /// which all but the name has been tried by another.
+    fn is_to_rehearse(&self, page: &Page) -> bool {
+        let is_tried = self.acme.on_demand.contains(&page.name) && !self.acme.held.is_empty();
+        let is_new = !self.acme.held.contains_key(&page.name) && !page.record.rehearsed;
+        is_new && !is_tried && self.acme.settings.staging.is_some()
+    }
+
     async fn issued(&mut self, page: &mut Page, issued: &Issued) -> Result<(), Trouble> {
         let file = certificate_file(&page.name);
         // The order stays open until the certificate is kept: to ask for it once more costs nothing.
@@ -217,8 +248,8 @@ impl<'a> Round<'a> {
             Trouble::Away { reason, wait } => {
                 let mut book = Book::load(&self.acme.kept, self.now).await?;
                 book.was_away(self.now, wait, jitter);
-                let rehearsing = page.record.open.as_ref().is_some_and(|open| open.rehearsal)
-                    || (!self.acme.held.contains_key(&name) && !page.record.rehearsed);
+                let rehearsing =
+                    page.record.open.as_ref().is_some_and(|open| open.rehearsal) || self.is_to_rehearse(page);
                 // A rehearsal that cannot be held is no reason to have no certificate.
                 if self.acme.settings.staging.is_some() && rehearsing && book.away >= MOST_SILENCES {
                     tracing::warn!(%name, "there is no rehearsal: who should hear it does not answer");
