@@ -22,6 +22,7 @@ mod order;
 mod record;
 mod round;
 mod settings;
+mod shelf;
 mod tally;
 mod trouble;
 
@@ -43,6 +44,7 @@ pub use issued::Issued;
 pub use kept::Kept;
 pub use name::Name;
 pub use settings::{Challenge, ExternalAccount, Pace, Settings};
+pub(crate) use shelf::shelf;
 pub use tally::Tally;
 
 use crate::GatewayError;
@@ -112,6 +114,12 @@ impl Acme {
             publish,
         };
         this.recall();
+        match this.client.trusts_nobody() {
+            // What is kept is worth more than an error.
+            Some(error) if !this.held.is_empty() => tracing::warn!("{error}\nhint: {}", error.hint()),
+            Some(error) => return Err(error),
+            None => {}
+        }
         Ok(this)
     }
 

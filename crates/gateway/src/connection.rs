@@ -1,6 +1,7 @@
 //! One connection: handshake, HTTP/1.1 or HTTP/2, and each request through its route's shield to the app.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -52,11 +53,24 @@ pub(crate) async fn serve(
     match door {
         Door::Https { era, log } => {
             let served = era.load_full();
+            let (knock, shield) = (panoply::Connection::tls(address), served.routes.at_the_door());
+            if !shield.admits_handshake(knock) {
+                return tracing::debug!(peer = %address, "too many handshakes came to nothing");
+            }
             let accepted = served.tls.accept(stream, address.ip(), &served.routes);
             let accepted = match tokio::time::timeout(HANDSHAKE, accepted).await {
                 Ok(Ok(accepted)) => accepted,
-                Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                Err(_) => return tracing::debug!(peer = %address, "the TLS handshake took too long"),
+                Ok(Err(error)) => {
+                    // Who left before he said anything, or an authority that has looked, cost nothing.
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        shield.charge_handshake(knock);
+                    }
+                    return tracing::debug!(peer = %address, %error, "no TLS handshake");
+                }
+                Err(_) => {
+                    shield.charge_handshake(knock);
+                    return tracing::debug!(peer = %address, "the TLS handshake took too long");
+                }
             };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };

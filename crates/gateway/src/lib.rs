@@ -19,6 +19,7 @@ mod forwarded;
 mod framing;
 mod gateway;
 mod hop;
+pub mod inventory;
 mod keys;
 mod listen;
 mod metrics;

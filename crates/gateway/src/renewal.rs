@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use panoply::shared::Shared;
 use panoply::{Clock, World};
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinSet};
 
-use crate::acme::{Acme, Answers, Issued, Kept, Name, Settings, Tally};
+use crate::acme::{Acme, Answers, Demand, Issued, Kept, Name, Settings, Tally};
 use crate::config::{Config, HostName};
 use crate::tls::certificates::Certificates;
 use crate::tls::{Certificate, Tls};
@@ -17,7 +19,10 @@ use crate::{GatewayError, secret, state};
 /// Who orders, while the gateway serves.
 #[derive(Debug)]
 pub(crate) struct Renewal {
-    acme: Acme,
+    acme: Arc<Mutex<Acme>>,
+    answers: Answers,
+    demand: Demand,
+    tally: Arc<Tally>,
     world: Arc<World>,
 }
 
@@ -56,30 +61,63 @@ impl Renewal {
         }
         tls.answer(acme.answers());
         tls.order_for(acme.demand());
-        Ok(Some(Self { acme, world: Arc::clone(world) }))
+        Ok(Some(Self::new(acme, Arc::clone(world))))
+    }
+
+    fn new(acme: Acme, world: Arc<World>) -> Self {
+        let (answers, demand, tally) = (acme.answers(), acme.demand(), acme.tally());
+        Self { acme: Arc::new(Mutex::new(acme)), answers, demand, tally, world }
     }
 
     pub(crate) fn answers(&self) -> Answers {
-        self.acme.answers()
+        self.answers.clone()
     }
 
     pub(crate) fn tally(&self) -> Arc<Tally> {
-        self.acme.tally()
+        Arc::clone(&self.tally)
     }
 
     /// Does what is due, for as long as the gateway serves.
-    pub(crate) async fn keep(mut self) {
-        let demand = self.acme.demand();
+    pub(crate) async fn keep(self) {
+        let mut panics = 0;
         loop {
-            let next = self.acme.act(self.now()).await;
+            let next = self.turn(&mut panics).await;
             // A machine that slept wakes up late, and a clock may be set: so no sleep is a long one.
             while let Ok(left) = next.duration_since(self.now()) {
                 tokio::select! {
                     () = tokio::time::sleep(left.clamp(SHORTEST, LONGEST)) => {}
-                    () = demand.asked() => break,
+                    () = self.demand.asked() => break,
                 }
             }
         }
+    }
+
+    /// When to come again: after what was due, or after a pause that grows with the panics in a row.
+    async fn turn(&self, panics: &mut u32) -> SystemTime {
+        match self.act().await {
+            Ok(next) => {
+                *panics = 0;
+                next
+            }
+            Err(error) => {
+                let pause = AFTER_PANIC.saturating_mul(2_u32.saturating_pow(*panics)).min(AFTER_PANICS);
+                *panics = panics.saturating_add(1);
+                tracing::error!(
+                    %error, in_seconds = pause.as_secs(),
+                    hint = "report this: it is a fault of panoply; what is held is shown meanwhile",
+                    "the keeping of certificates broke off, and will be tried again"
+                );
+                self.now() + pause
+            }
+        }
+    }
+
+    /// In a task of its own, which ends with this one: a fault in it must not end all renewals with it.
+    async fn act(&self) -> Result<SystemTime, JoinError> {
+        let (acme, now) = (Arc::clone(&self.acme), self.now());
+        let mut task = JoinSet::new();
+        task.spawn(async move { acme.lock().await.act(now).await });
+        task.join_next().await.unwrap_or(Ok(now + LONGEST))
     }
 
     fn now(&self) -> SystemTime {
@@ -145,3 +183,57 @@ fn show(certificates: &Certificates, name: &Name, issued: &Issued) {
 
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(600);
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+const AFTER_PANICS: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::acme::{Challenge, Pace};
+
+    /// Nobody listens at the authority's address: what is held is shown, and what is due waits.
+    #[tokio::test]
+    async fn after_a_panic_it_goes_on() {
+        let folder = std::env::temp_dir().join(format!("panoply-renewal-{}", std::process::id()));
+        let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
+        let settings = Settings {
+            contact: "ops@shop.example".to_owned(),
+            directory: "https://127.0.0.1:1/dir".to_owned(),
+            staging: None,
+            ca: Some(made.cert.pem().into_bytes()),
+            profile: None,
+            challenges: vec![Challenge::Http01],
+            external_account: None,
+            on_demand: Vec::new(),
+            dns: None,
+            pace: Pace::default(),
+        };
+        let shown = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&shown);
+        let publish = Box::new(move |_: &Name, _: &Issued| {
+            assert!(count.fetch_add(1, Ordering::Relaxed) >= 3, "the test's own panic");
+        });
+        let kept = Kept::open(Some(&folder), None, String::new()).unwrap();
+        let names = [Name::parse("shop.example")];
+        let acme = Acme::open(settings, names, &kept, &Clock::manual(), 1, publish).unwrap();
+        let place = fs::read_dir(folder.join("acme")).unwrap().next().unwrap().unwrap().path();
+        let pem = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
+        fs::write(place.join("shop.example.pem"), pem).unwrap();
+        let renewal = Renewal::new(acme, Arc::new(World::new(Clock::system())));
+        let mut panics = 0;
+        for (row, (pause, shown_at)) in [(60, 1), (120, 2), (240, 3)].into_iter().enumerate() {
+            let before = renewal.now();
+            let next = renewal.turn(&mut panics).await;
+            let pause = Duration::from_secs(pause);
+            let late = next.duration_since(before + pause).expect("not before the pause is over");
+            assert!(late < Duration::from_secs(30), "row {row}: {late:?}");
+            assert_eq!(shown.load(Ordering::Relaxed), shown_at, "row {row}");
+        }
+        renewal.turn(&mut panics).await;
+        assert_eq!((shown.load(Ordering::Relaxed), panics), (4, 0));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

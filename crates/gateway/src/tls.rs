@@ -20,6 +20,7 @@ mod tickets;
 mod visitor;
 pub(crate) mod watch;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -31,19 +32,24 @@ use crate::config::{Config, Site};
 use crate::{GatewayError, state};
 use accept::ByName;
 use certificates::Certificates;
-use files::{Pair, Seen};
+use files::{Digest, Pair, Seen};
+use self_made::SelfMade;
 use terms::{Common, Terms};
 use tickets::TicketKeys;
 
 pub(crate) use accept::{Accepted, Called};
 pub use certificate::Certificate;
+pub(crate) use certificate::Facts;
 pub use fault::Fault as CertificateFault;
+pub(crate) use self_made::{chain as self_made_chain, renewal as self_made_renewal};
 pub(crate) use visitor::Verified;
 
 /// How TLS is spoken at a door.
 pub(crate) struct Tls {
     certificates: Arc<Certificates>,
     pairs: Vec<(Pair, Seen)>,
+    /// For sites that have no other.
+    self_made: Option<SelfMade>,
     /// One a site, in the configuration's order.
     sites: Vec<Terms>,
     first: Terms,
@@ -86,17 +92,16 @@ impl Tls {
         let pairs: Vec<_> = Pair::all(config).into_iter().map(|pair| (pair, Seen::default())).collect();
         let mut certificates = Vec::new();
         for (pair, seen) in &pairs {
-            seen.has_changed(pair.files());
+            let found = Digest::of(pair.files());
             certificates.push(pair.read(time)?);
+            seen.took(found);
         }
         let without: Vec<&Site> = config.sites.iter().filter(|site| site.tls.cert.is_none()).collect();
+        let mut self_made = None;
         if config.tls.cert.is_none() && (!without.is_empty() || config.sites.is_empty()) {
-            let names = names(&without);
-            certificates.push(Certificate::self_made(
-                &state::folder(config.state.as_deref())?,
-                &names,
-                time,
-            )?);
+            let own = SelfMade::new(state::folder(config.state.as_deref())?, names(&without));
+            certificates.push(own.read(time)?);
+            self_made = Some(own);
         }
         let certificates = Arc::new(Certificates::new(certificates));
         let profile = config.tls.profile;
@@ -106,11 +111,13 @@ impl Tls {
             resolver: Arc::new(ByName(Arc::clone(&certificates))),
             tickets,
         };
-        let sites = config.sites.iter().map(|site| Terms::new(site, &common)).collect::<Result<_, _>>()?;
-        let first = Terms::new(&Site::default(), &common)?;
+        let sites =
+            config.sites.iter().map(|site| Terms::new(site, &common, time)).collect::<Result<_, _>>()?;
+        let first = Terms::new(&Site::default(), &common, time)?;
         Ok(Self {
             certificates,
             pairs,
+            self_made,
             sites,
             first,
             common,
@@ -143,6 +150,11 @@ impl Tls {
     fn terms(&self, site: usize) -> Arc<ServerConfig> {
         self.sites.get(site).unwrap_or(&self.first).config()
     }
+}
+
+/// The chains that a configuration names.
+pub(crate) fn chains(config: &Config) -> Vec<PathBuf> {
+    Pair::all(config).iter().map(|pair| pair.chain().clone()).collect()
 }
 
 /// The names that can stand in a certificate.

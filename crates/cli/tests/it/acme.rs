@@ -211,6 +211,56 @@ async fn a_name_of_the_list_is_ordered_when_a_visitor_asks_and_no_other_ever() {
     assert!(refused.is_none(), "without a certificate there is no handshake");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_listed_with_their_ends_and_their_renewals() {
+    let pebble = Pebble::start();
+    let site = Site::new(&pebble, "");
+    let _gateway = site.serve(&pebble, &["--host", "shop.example"]);
+    pebble.certificate_of(pebble.https, "shop.example").await;
+    let (file, state) = (site.file().display().to_string(), site.state().display().to_string());
+    let list = ["certificates", "list", "--config", &file, "--state", &state];
+    let (code, json, stderr) = panoply(&[&list[..], &["--format", "json"]].concat());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let [ordered, own] = found["certificates"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert_eq!((&ordered["names"][0], &ordered["from"]), (&"shop.example".into(), &"acme".into()), "{json}");
+    assert!(ordered["issuer"].as_str().unwrap().contains("Pebble"), "{json}");
+    let time = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    for entry in [ordered, own] {
+        assert!(time(entry, "not_before") < time(entry, "renewal"), "{json}");
+        assert!(time(entry, "renewal") < time(entry, "not_after"), "{json}");
+    }
+    assert_eq!(own["from"], "self_made", "{json}");
+    let (code, text, _) = panoply(&list);
+    assert!(code == Some(0) && text.contains("shop.example\n  issuer   CN=Pebble"), "{text}");
+    assert!(text.contains(&format!("renewed  {}", time(ordered, "renewal"))), "{text}");
+    let gone = site.settings.path().join("gone.toml");
+    fs::write(&gone, "tls = { cert = '/nowhere/cert.pem', key = '/nowhere/key.pem' }\n").unwrap();
+    let (code, _, stderr) = panoply(&["certificates", "list", "--config", &gone.display().to_string()]);
+    assert!(code == Some(2) && stderr.contains("/nowhere/cert.pem"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_trusts_nobody_serves_what_it_has_and_orders_nothing() {
+    let pebble = Pebble::start();
+    let site = Site::new(&pebble, "");
+    let gateway = site.serve(&pebble, &["--host", "shop.com"]);
+    let first = pebble.certificate_of(pebble.https, "shop.com").await;
+    drop(gateway);
+    let settings = pebble.settings("");
+    let without: Vec<_> = settings.lines().filter(|line| !line.starts_with("ca = ")).collect();
+    site.write(&without.join("\n"));
+    let state = site.state().display().to_string();
+    let empty = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", site.settings.path().to_str().unwrap())];
+    let file = site.file().display().to_string();
+    let (https, http) = (format!("127.0.0.1:{}", pebble.https), format!("127.0.0.1:{}", pebble.http));
+    let places = ["--host", "shop.com", "--https", &https, "--http", &http, "--state", &state];
+    let start = ["serve", "--to", "http://127.0.0.1:1", "--config", &file];
+    let gateway = Gateway::start(&[&start[..], &places].concat(), &empty);
+    gateway.logged("hint: install the package ca-certificates");
+    assert_eq!(pebble.shown_at(pebble.https, "shop.com").await, Some(first));
+}
+
 /// The one cannot order, since its turn is taken; the other can, but the authority comes to the one.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_gateways_one_orders_and_either_answers() {

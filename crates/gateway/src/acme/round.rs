@@ -1,8 +1,10 @@
 //! One time through all names: what is due is done, one after the other.
 
+mod accounts;
 mod visitors;
 
-use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+use accounts::Where;
+use instant_acme::Account;
 use rand::RngExt;
 use zeroize::Zeroizing;
 
@@ -11,7 +13,7 @@ use super::order::Desk;
 use super::record::{ASK_EVERY, Book, Renewal, Step};
 use super::tally::Ending;
 use super::trouble::Trouble;
-use super::{Acme, Issued, Kept, Name};
+use super::{Acme, Issued, Name};
 
 pub(super) struct Round<'a> {
     acme: &'a mut Acme,
@@ -322,66 +324,6 @@ impl<'a> Round<'a> {
         book.save(&self.acme.kept).await
     }
 
-    /// The account, found or made.
-    async fn account(&mut self, place: Where) -> Result<Account, Trouble> {
-        let known = match place {
-            Where::Earnest => &self.account,
-            Where::Rehearsal => &self.account_staging,
-        };
-        if let Some(account) = known {
-            return Ok(account.clone());
-        }
-        let account = self.open_account(place).await?;
-        match place {
-            Where::Earnest => self.account = Some(account.clone()),
-            Where::Rehearsal => self.account_staging = Some(account.clone()),
-        }
-        Ok(account)
-    }
-
-    async fn open_account(&self, place: Where) -> Result<Account, Trouble> {
-        let (kept, directory) = self.place(place);
-        let of = |error| Trouble::of(error, self.acme.client.seen());
-        let builder = Account::builder_with_http(Box::new(self.acme.client.clone()));
-        let text = kept.read(ACCOUNT).await.map_err(|reason| Trouble::Unkept { reason })?.map(Zeroizing::new);
-        if let Some(credentials) =
-            text.and_then(|text| serde_json::from_slice::<AccountCredentials>(&text).ok())
-        {
-            return builder.from_credentials(credentials).await.map_err(of);
-        }
-        let contact = format!("mailto:{}", self.acme.settings.contact);
-        let new =
-            NewAccount { contact: &[&contact], terms_of_service_agreed: true, only_return_existing: false };
-        let bound = self.acme.settings.external_account.as_ref();
-        let bound = bound.map(|account| ExternalAccountKey::new(account.id.clone(), &account.key));
-        let (account, credentials) =
-            builder.create(&new, directory.to_owned(), bound.as_ref()).await.map_err(of)?;
-        let text = serde_json::to_vec(&credentials)
-            .map_err(|error| Trouble::Unkept { reason: error.to_string() })?;
-        kept.write(ACCOUNT, &Zeroizing::new(text)).await.map_err(|reason| Trouble::Unkept { reason })?;
-        tracing::info!(
-            directory,
-            "an account was made at the authority, whose terms of service are accepted with that"
-        );
-        Ok(account)
-    }
-
-    async fn forget_accounts(&mut self) -> Result<(), Trouble> {
-        for place in [Where::Earnest, Where::Rehearsal] {
-            let (kept, _) = self.place(place);
-            kept.remove(ACCOUNT).await.map_err(|reason| Trouble::Unkept { reason })?;
-        }
-        (self.account, self.account_staging) = (None, None);
-        Ok(())
-    }
-
-    fn place(&self, place: Where) -> (&Kept, &str) {
-        match (place, &self.acme.kept_staging, &self.acme.settings.staging) {
-            (Where::Rehearsal, Some(kept), Some(directory)) => (kept, directory),
-            _ => (&self.acme.kept, &self.acme.settings.directory),
-        }
-    }
-
     /// Nothing is asked of the authority while nothing can be remembered.
     fn unkept(&self, trouble: &Trouble) -> u64 {
         if let Trouble::Unkept { reason } = trouble {
@@ -411,17 +353,9 @@ impl<'a> Round<'a> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Where {
-    Earnest,
-    Rehearsal,
-}
-
 pub(super) fn certificate_file(name: &Name) -> String {
     format!("{}.pem", name.file())
 }
-
-const ACCOUNT: &str = "account.json";
 
 /// In seconds, half more by chance.
 const LOOK: u64 = 20;

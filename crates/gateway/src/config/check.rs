@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use panoply::{Cookies, Guard, Policies, SettingError};
+use panoply::{Cookies, Guard, Period, Policies, SettingError};
 use toml::de::DeTable;
 
 use crate::acme::Challenge;
@@ -144,6 +145,20 @@ fn acme(config: &Config) -> Result<(), Fault> {
     on_demand(acme, &place)?;
     let Some(dns) = &acme.dns else { return Ok(()) };
     let place = place.key("dns");
+    // To place a record, to wait, and to take it out again; an order has the rest of the claim's fifteen minutes.
+    let takes =
+        dns.deadline.duration().saturating_mul(2) + dns.wait.map(Period::duration).unwrap_or_default();
+    if takes > LONGEST_DNS {
+        return Err(Fault::at(
+            place,
+            format!(
+                "`wait` and two times `deadline` are {} s, and at most {} s were expected",
+                takes.as_secs(),
+                LONGEST_DNS.as_secs()
+            ),
+            "write `wait = \"5min\"` or less: an order is over by then, and another machine takes its turn",
+        ));
+    }
     match (dns.hook.first(), &dns.server, &dns.key) {
         (Some(program), None, None) if !program.is_empty() => Ok(()),
         (None, Some(_), Some(_)) => Ok(()),
@@ -296,6 +311,9 @@ fn is_here(upstream: &Upstream, listen: Listen) -> bool {
     };
     here && upstream.port() == listen.addr().port()
 }
+
+/// What a proof by DNS may take of the time in which one machine alone orders.
+const LONGEST_DNS: Duration = Duration::from_secs(720);
 
 /// Names that visitors may ask for.
 const MOST_ON_DEMAND: usize = 100;

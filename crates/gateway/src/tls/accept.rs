@@ -50,7 +50,7 @@ impl Called {
 
 impl Tls {
     /// Reads the visitor's hello, chooses the terms by what it names, and does the handshake. The caller bounds the
-    /// time for all of it.
+    /// time for all of it. The error is of the kind `InvalidData` wherever the visitor is to blame.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -84,7 +84,8 @@ impl Tls {
             terms = Arc::new(for_address);
         }
         let trusted_certificate = shown.is_some_and(|shown| shown.trusted());
-        let stream = start.into_stream(terms).await?;
+        // Also where the visitor goes away now: the key has been used for him.
+        let stream = start.into_stream(terms).await.map_err(broken)?;
         let session = stream.get_ref().1;
         let http_2 = session.alpn_protocol() == Some(HTTP_2);
         let verified = session
