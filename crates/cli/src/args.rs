@@ -47,6 +47,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         format: Format,
     },
+    /// See which certificates there are, until when, and when each is renewed
+    #[command(subcommand, after_help = CERTIFICATES_EXAMPLE)]
+    Certificates(Certificates),
     /// See who is kept out of a running gateway, let somebody in again, or keep somebody out
     #[command(subcommand, after_help = BANS_EXAMPLE)]
     Bans(Bans),
@@ -80,6 +83,23 @@ fn subject(text: &str) -> Result<Subject, String> {
         let words = Practice::ALL.map(Practice::name).join(", ");
         format!("{error}; there is {words}, and the 32 hexadecimal digits of a request's id")
     })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certificates {
+    /// Each on this machine: whose, by whom, until when, where from, and when it is renewed
+    #[command(after_help = "Example:\n  panoply certificates list --config /etc/panoply.toml --format json")]
+    List {
+        /// Whose certificates [default: panoply.toml here, if there is one]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where the gateway keeps them [default: what the file says, else where `serve` would]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// How they are told
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -465,6 +485,7 @@ const RUN_EXAMPLE: &str = "Example:\n  panoply run -- npm start\n  panoply run -
                            --cert chain.pem --key key.pem --https '[::]:443' --http '[::]:80' -- node app.js";
 const EXPLAIN_EXAMPLE: &str =
     "Example:\n  panoply explain 0123456789abcdef0123456789abcdef\n  panoply explain csrf";
+const CERTIFICATES_EXAMPLE: &str = "Example:\n  panoply certificates list";
 const BANS_EXAMPLE: &str = "Example:\n  panoply bans list\n  panoply bans lift 192.0.2.1";
 const SERVE_EXAMPLE: &str = "Example:\n  panoply serve --to http://127.0.0.1:3000\n  panoply serve --to \
                              http://127.0.0.1:3000 --host shop.example --acme ops@shop.example";

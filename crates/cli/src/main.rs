@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod audit;
 mod bans;
+mod certificates;
 mod config;
 mod demo;
 mod explain;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Store(store) => block_on(store::store(store)),
         Command::Replay(replay) => block_on(replay::replay(replay)),
         Command::Config(configuration) => block_on(config::config(configuration)),
+        Command::Certificates(command) => certificates::certificates(command),
         Command::Bans(command) => block_on(bans::bans(command)),
         Command::Explain { subject: Subject::Practice(practice), .. } => {
             explain::practice(practice);

@@ -13,6 +13,7 @@
 mod answers;
 mod book;
 mod client;
+mod demand;
 mod dns;
 mod issued;
 mod kept;
@@ -21,6 +22,7 @@ mod order;
 mod record;
 mod round;
 mod settings;
+mod shelf;
 mod tally;
 mod trouble;
 
@@ -36,14 +38,17 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 pub use answers::Answers;
+pub use demand::Demand;
 pub use dns::{Algorithm, Dns, Tsig};
 pub use issued::Issued;
 pub use kept::Kept;
 pub use name::Name;
 pub use settings::{Challenge, ExternalAccount, Pace, Settings};
+pub(crate) use shelf::shelf;
 pub use tally::Tally;
 
 use crate::GatewayError;
+use book::Roll;
 use client::Client;
 use round::Round;
 
@@ -51,6 +56,9 @@ use round::Round;
 pub struct Acme {
     settings: Settings,
     names: Vec<Name>,
+    /// Those that are kept in order because a visitor asked.
+    on_demand: Vec<Name>,
+    demand: Demand,
     /// What belongs to the authority, and what belongs to the one where is rehearsed.
     kept: Kept,
     kept_staging: Option<Kept>,
@@ -81,6 +89,7 @@ impl Acme {
         publish: Publish,
     ) -> Result<Self, GatewayError> {
         let names = orderable(names, &settings)?;
+        let demand = Demand::new(orderable(settings.on_demand.iter().cloned(), &settings)?);
         let client = Client::new(settings.ca.as_deref(), &settings.pace)?;
         let of = |directory: &str| {
             kept.of(&authority(directory)).map_err(|error| GatewayError::Setting {
@@ -91,18 +100,26 @@ impl Acme {
         let kept = of(&settings.directory)?;
         let kept_staging = settings.staging.as_deref().map(of).transpose()?;
         let mut this = Self {
-            answers: Answers::new(&names, kept.clone(), clock.clone()),
+            answers: Answers::new(&names, demand.clone(), kept.clone(), clock.clone()),
             held: BTreeMap::new(),
             random: StdRng::seed_from_u64(seed),
             tally: Arc::default(),
             settings,
             names,
+            on_demand: Vec::new(),
+            demand,
             kept,
             kept_staging,
             client,
             publish,
         };
         this.recall();
+        match this.client.trusts_nobody() {
+            // What is kept is worth more than an error.
+            Some(error) if !this.held.is_empty() => tracing::warn!("{error}\nhint: {}", error.hint()),
+            Some(error) => return Err(error),
+            None => {}
+        }
         Ok(this)
     }
 
@@ -120,6 +137,12 @@ impl Acme {
     #[must_use]
     pub fn answers(&self) -> Answers {
         self.answers.clone()
+    }
+
+    /// What visitors may ask for.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        self.demand.clone()
     }
 
     /// The certificate that is held for a name.
@@ -142,13 +165,29 @@ impl Acme {
 
     /// Shows what the folder has.
     fn recall(&mut self) {
-        for name in self.names.clone() {
+        self.on_demand = self.known(self.kept.copy(book::ROLL).ok().flatten().as_deref());
+        for name in self.all_names() {
             match self.kept.copy(&round::certificate_file(&name)) {
                 Ok(Some(pem)) => self.hold(&name, &pem),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%name, %error, "a certificate that was kept is not to be had"),
             }
         }
+    }
+
+    /// Of the names that visitors asked for once, those that the list still allows.
+    fn known(&self, text: Option<&[u8]>) -> Vec<Name> {
+        let roll: Roll = text.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+        self.of_roll(&roll)
+    }
+
+    fn of_roll(&self, roll: &Roll) -> Vec<Name> {
+        let names = roll.names.iter().take(demand::MOST_KEPT).filter_map(|name| self.demand.allows(name));
+        names.filter(|name| !self.names.contains(name)).collect()
+    }
+
+    fn all_names(&self) -> Vec<Name> {
+        self.names.iter().chain(&self.on_demand).cloned().collect()
     }
 
     /// Takes `pem` for what is held from now on, unless it is that already, or of no use.
@@ -190,7 +229,8 @@ fn orderable(names: impl IntoIterator<Item = Name>, settings: &Settings) -> Resu
             tracing::warn!(%name, "no certificate is ordered: {reason}");
             continue;
         }
-        if !settings.challenges.iter().any(|challenge| challenge.proves(&name)) {
+        let is_asked_for = settings.on_demand.contains(&name);
+        if !is_asked_for && !settings.challenges.iter().any(|challenge| challenge.proves(&name)) {
             let (what, hint) = match name {
                 Name::Address(_) => ("an address", "leave `tls-alpn-01` or `http-01` among the `challenges`"),
                 _ => ("a wildcard", "set `dns` in [tls.acme], or write the names one by one"),
@@ -249,6 +289,7 @@ mod tests {
             profile: None,
             challenges: vec![Challenge::Http01],
             external_account: None,
+            on_demand: Vec::new(),
             dns: None,
             pace: Pace::default(),
         };

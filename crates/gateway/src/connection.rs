@@ -64,11 +64,24 @@ pub(crate) async fn serve(
     match door {
         Door::Https { era, log } => {
             let served = era.load_full();
+            let (knock, shield) = (panoply::Connection::tls(address), served.routes.at_the_door());
+            if !shield.admits_handshake(knock) {
+                return tracing::debug!(peer = %address, "too many handshakes came to nothing");
+            }
             let accepted = served.tls.accept(stream, address.ip(), &served.routes);
             let accepted = match tokio::time::timeout(terms.handshake.duration(), accepted).await {
                 Ok(Ok(accepted)) => accepted,
-                Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "no TLS handshake"),
-                Err(_) => return open.cut(Cut::Handshake),
+                Ok(Err(error)) => {
+                    // Who left before he said anything, or an authority that has looked, cost nothing.
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        shield.charge_handshake(knock);
+                    }
+                    return tracing::debug!(peer = %address, %error, "no TLS handshake");
+                }
+                Err(_) => {
+                    shield.charge_handshake(knock);
+                    return open.cut(Cut::Handshake);
+                }
             };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };

@@ -84,7 +84,7 @@ const END_TO_END: [&str; 8] = [
     "origin",
     "cache-control",
 ];
-const NOT_IN_TRAILERS: [&str; 12] = [
+const NOT_IN_TRAILERS: [&str; 21] = [
     "transfer-encoding",
     "content-length",
     "host",
@@ -97,6 +97,15 @@ const NOT_IN_TRAILERS: [&str; 12] = [
     "set-cookie",
     "cookie",
     "te",
+    "expect",
+    "keep-alive",
+    "max-forwards",
+    "origin",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "referer",
+    "upgrade",
 ];
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod forwarded;
 mod framing;
 mod gateway;
 mod hop;
+pub mod inventory;
 mod keys;
 mod life;
 mod listen;

@@ -1,4 +1,5 @@
-//! A body that tells how far it came, so that a slow upload is not taken for a slow app.
+//! A visitor's body on its way to the app. It tells how far it came, so that a slow upload is not taken for a slow app,
+//! and what stands behind it says neither who asks nor how it was framed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,8 +9,10 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::{forwarded, hop};
+
 pin_project! {
-    /// Counts the frames of a body that another task reads.
+    /// Counts the frames of a body that another task reads, and cleans its trailers.
     #[derive(Debug)]
     pub(crate) struct Progress<B> {
         #[pin]
@@ -34,7 +37,13 @@ impl<B: Body> Body for Progress<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let frame = this.body.poll_frame(context);
+        let mut frame = this.body.poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            hop::strip_trailers(trailers);
+            forwarded::strip_trailers(trailers);
+        }
         if frame.is_ready() {
             this.frames.fetch_add(1, Ordering::Relaxed);
         }

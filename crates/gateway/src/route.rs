@@ -97,6 +97,11 @@ impl Routes {
         }
     }
 
+    /// Who judges those that no site is known for yet.
+    pub(crate) fn at_the_door(&self) -> &Shield {
+        &self.first.whole.shield
+    }
+
     /// How many headers of a request have to be read, where that is more than hyper's 100.
     ///
     /// A shield refuses one too many with a page, hyper without; but told a number, hyper makes room for so many anew

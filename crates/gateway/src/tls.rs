@@ -20,31 +20,37 @@ mod tickets;
 mod visitor;
 pub(crate) mod watch;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use panoply::World;
 use rustls::ServerConfig;
 
-use crate::acme::Answers;
+use crate::acme::{Answers, Demand};
 use crate::config::{Config, Site};
 use crate::{GatewayError, state};
 use accept::ByName;
 use certificates::Certificates;
-use files::{Pair, Seen};
+use files::{Digest, Pair, Seen};
+use self_made::SelfMade;
 use terms::{Common, Terms};
 use tickets::TicketKeys;
 
 pub(crate) use accept::{Accepted, Called};
 pub use certificate::Certificate;
+pub(crate) use certificate::Facts;
 pub(crate) use clients::authorities;
 pub use fault::Fault as CertificateFault;
+pub(crate) use self_made::{chain as self_made_chain, renewal as self_made_renewal};
 pub(crate) use visitor::Verified;
 
 /// How TLS is spoken at a door.
 pub(crate) struct Tls {
     certificates: Arc<Certificates>,
     pairs: Vec<(Pair, Seen)>,
+    /// For sites that have no other.
+    self_made: Option<SelfMade>,
     /// One a site, in the configuration's order.
     sites: Vec<Terms>,
     first: Terms,
@@ -52,6 +58,8 @@ pub(crate) struct Tls {
     world: Arc<World>,
     /// What an authority is shown that comes to see whether a name is ours.
     answers: OnceLock<Answers>,
+    /// For which names a visitor may begin an order.
+    demand: OnceLock<Demand>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -85,17 +93,16 @@ impl Tls {
         let pairs: Vec<_> = Pair::all(config).into_iter().map(|pair| (pair, Seen::default())).collect();
         let mut certificates = Vec::new();
         for (pair, seen) in &pairs {
-            seen.has_changed(pair.files());
+            let found = Digest::of(pair.files());
             certificates.push(pair.read(time)?);
+            seen.took(found);
         }
         let without: Vec<&Site> = config.sites.iter().filter(|site| site.tls.cert.is_none()).collect();
+        let mut self_made = None;
         if config.tls.cert.is_none() && (!without.is_empty() || config.sites.is_empty()) {
-            let names = names(&without);
-            certificates.push(Certificate::self_made(
-                &state::folder(config.state.as_deref())?,
-                &names,
-                time,
-            )?);
+            let own = SelfMade::new(state::folder(config.state.as_deref())?, names(&without));
+            certificates.push(own.read(time)?);
+            self_made = Some(own);
         }
         let certificates = Arc::new(Certificates::new(certificates));
         let profile = config.tls.profile;
@@ -105,14 +112,30 @@ impl Tls {
             resolver: Arc::new(ByName(Arc::clone(&certificates))),
             tickets,
         };
-        let sites = config.sites.iter().map(|site| Terms::new(site, &common)).collect::<Result<_, _>>()?;
-        let first = Terms::new(&Site::default(), &common)?;
-        Ok(Self { certificates, pairs, sites, first, common, world, answers: OnceLock::new() })
+        let sites =
+            config.sites.iter().map(|site| Terms::new(site, &common, time)).collect::<Result<_, _>>()?;
+        let first = Terms::new(&Site::default(), &common, time)?;
+        Ok(Self {
+            certificates,
+            pairs,
+            self_made,
+            sites,
+            first,
+            common,
+            world,
+            answers: OnceLock::new(),
+            demand: OnceLock::new(),
+        })
     }
 
     /// Answers authorities from now on.
     pub(crate) fn answer(&self, answers: Answers) {
         let _ = self.answers.set(answers);
+    }
+
+    /// Orders certificates for names that visitors ask for, from now on.
+    pub(crate) fn order_for(&self, demand: Demand) {
+        let _ = self.demand.set(demand);
     }
 
     /// What visitors are shown.
@@ -128,6 +151,11 @@ impl Tls {
     fn terms(&self, site: usize) -> Arc<ServerConfig> {
         self.sites.get(site).unwrap_or(&self.first).config()
     }
+}
+
+/// The chains that a configuration names.
+pub(crate) fn chains(config: &Config) -> Vec<PathBuf> {
+    Pair::all(config).iter().map(|pair| pair.chain().clone()).collect()
 }
 
 /// The names that can stand in a certificate.

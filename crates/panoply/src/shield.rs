@@ -233,6 +233,30 @@ impl Shield {
         }
     }
 
+    /// Whether who comes on `connection` may have a TLS handshake: not after so many that came to nothing that
+    /// `rate_limit` would refuse his requests. To be asked before any cryptography; nothing is charged.
+    #[must_use]
+    pub fn admits_handshake(&self, connection: Connection) -> bool {
+        match &self.guards.rate_limit {
+            Guard::On(policy) => policy.admits_handshake(&self.knock(connection), &self.world),
+            Guard::Observe(_) | Guard::Off => true,
+        }
+    }
+
+    /// Charges who came on `connection` for a handshake that came to nothing, as for a request for a name that is not
+    /// ours.
+    pub fn charge_handshake(&self, connection: Connection) {
+        let rate_limit = &self.guards.rate_limit;
+        if let Some(policy) = rate_limit.policy() {
+            policy.fine_handshake(&self.knock(connection), &self.world, Hosts::MISS, rate_limit.state());
+        }
+    }
+
+    /// Before there is a request.
+    fn knock(&self, connection: Connection) -> Visit {
+        self.visit(connection, &Request::new(()).into_parts().0)
+    }
+
     /// Judges `request`, lets `app` answer it unless it is refused, and hardens the answer.
     ///
     /// It never fails: whatever happens, there is an answer, and every answer leaves through `finish`.

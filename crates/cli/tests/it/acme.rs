@@ -185,6 +185,82 @@ async fn an_order_that_a_kill_interrupted_is_gone_on_with() {
     assert_eq!(record["begun"].as_array().unwrap().len(), 1, "{record}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_the_list_is_ordered_when_a_visitor_asks_and_no_other_ever() {
+    let mut pebble = Pebble::start();
+    let site = Site::new(&pebble, "on_demand = ['*.customers.example']");
+    let hosts = ["--host", "shop.example", "--host", "*.customers.example"];
+    let gateway = site.serve(&pebble, &hosts);
+    pebble.certificate_of(pebble.https, "shop.example").await;
+    let ask = |name: &'static str| pebble.shown_at(pebble.https, name);
+    let first = ask("a.customers.example").await;
+    assert!(first.is_some(), "the first visitor waits for it: {}", gateway.log());
+    let (one, other) = tokio::join!(ask("b.customers.example"), ask("b.customers.example"));
+    assert!(one.is_some() && one == other, "{}", gateway.log());
+    for stranger in ["evil.example", "a.b.customers.example", "customers.example"] {
+        assert!(ask(stranger).await.is_none(), "{stranger}");
+    }
+    assert_eq!(pebble.issued(), 3, "{}", gateway.log());
+    assert_eq!(pebble.logged("/order-plz"), 3, "{}", pebble.log());
+    drop(gateway);
+    let roots = pebble.roots().unwrap();
+    pebble.kill();
+    let _again = site.serve(&pebble, &hosts);
+    assert_eq!(pebble.shown_to(roots.clone(), pebble.https, "a.customers.example").await, first);
+    let refused = pebble.shown_to(roots, pebble.https, "c.customers.example").await;
+    assert!(refused.is_none(), "without a certificate there is no handshake");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_listed_with_their_ends_and_their_renewals() {
+    let pebble = Pebble::start();
+    let site = Site::new(&pebble, "");
+    let _gateway = site.serve(&pebble, &["--host", "shop.example"]);
+    pebble.certificate_of(pebble.https, "shop.example").await;
+    let (file, state) = (site.file().display().to_string(), site.state().display().to_string());
+    let list = ["certificates", "list", "--config", &file, "--state", &state];
+    let (code, json, stderr) = panoply(&[&list[..], &["--format", "json"]].concat());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let [ordered, own] = found["certificates"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert_eq!((&ordered["names"][0], &ordered["from"]), (&"shop.example".into(), &"acme".into()), "{json}");
+    assert!(ordered["issuer"].as_str().unwrap().contains("Pebble"), "{json}");
+    let time = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    for entry in [ordered, own] {
+        assert!(time(entry, "not_before") < time(entry, "renewal"), "{json}");
+        assert!(time(entry, "renewal") < time(entry, "not_after"), "{json}");
+    }
+    assert_eq!(own["from"], "self_made", "{json}");
+    let (code, text, _) = panoply(&list);
+    assert!(code == Some(0) && text.contains("shop.example\n  issuer   CN=Pebble"), "{text}");
+    assert!(text.contains(&format!("renewed  {}", time(ordered, "renewal"))), "{text}");
+    let gone = site.settings.path().join("gone.toml");
+    fs::write(&gone, "tls = { cert = '/nowhere/cert.pem', key = '/nowhere/key.pem' }\n").unwrap();
+    let (code, _, stderr) = panoply(&["certificates", "list", "--config", &gone.display().to_string()]);
+    assert!(code == Some(2) && stderr.contains("/nowhere/cert.pem"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_trusts_nobody_serves_what_it_has_and_orders_nothing() {
+    let pebble = Pebble::start();
+    let site = Site::new(&pebble, "");
+    let gateway = site.serve(&pebble, &["--host", "shop.com"]);
+    let first = pebble.certificate_of(pebble.https, "shop.com").await;
+    drop(gateway);
+    let settings = pebble.settings("");
+    let without: Vec<_> = settings.lines().filter(|line| !line.starts_with("ca = ")).collect();
+    site.write(&without.join("\n"));
+    let state = site.state().display().to_string();
+    let empty = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", site.settings.path().to_str().unwrap())];
+    let file = site.file().display().to_string();
+    let (https, http) = (format!("127.0.0.1:{}", pebble.https), format!("127.0.0.1:{}", pebble.http));
+    let places = ["--host", "shop.com", "--https", &https, "--http", &http, "--state", &state];
+    let start = ["serve", "--to", "http://127.0.0.1:1", "--config", &file];
+    let gateway = Gateway::start(&[&start[..], &places].concat(), &empty);
+    gateway.logged("hint: install the package ca-certificates");
+    assert_eq!(pebble.shown_at(pebble.https, "shop.com").await, Some(first));
+}
+
 /// The one cannot order, since its turn is taken; the other can, but the authority comes to the one.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_gateways_one_orders_and_either_answers() {
@@ -194,10 +270,11 @@ async fn of_two_gateways_one_orders_and_either_answers() {
         let keys = site.settings.path().join("keys");
         fs::write(&keys, "9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=\n").unwrap();
         fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
-        let settings = pebble.settings(&format!("challenges = ['{challenge}']"));
+        let on_demand = "on_demand = ['*.customers.example']";
+        let settings = pebble.settings(&format!("challenges = ['{challenge}']\n{on_demand}"));
         site.write(&format!("keys = {{ file = '{}' }}\n{settings}", keys.display()));
         let url = redis.url();
-        let flags = ["--host", "shop.example", "--store", &url];
+        let flags = ["--host", "shop.example", "--host", "*.customers.example", "--store", &url];
         let directory = Scratch::new();
 
         let claim = format!("panoply:claim:acme:{}:orders", pebble.authority());
@@ -212,6 +289,10 @@ async fn of_two_gateways_one_orders_and_either_answers() {
         let seen = pebble.certificate_of(pebble.https, "shop.example").await;
         assert_eq!(ordered, seen, "{challenge}");
         assert_eq!(pebble.issued(), 1, "{challenge}: {}\n{}", one.log(), other.log());
+        let asked = pebble.shown_at(other_port, "a.customers.example").await;
+        assert!(asked.is_some(), "{challenge}: {}\n{}", one.log(), other.log());
+        assert_eq!(pebble.shown_at(pebble.https, "a.customers.example").await, asked, "{challenge}");
+        assert_eq!(pebble.issued(), 2, "{challenge}: the one has it from the other");
         let secret = redis.ask("KEYS panoply:shared:*");
         assert!(secret.contains("shop.example.pem"), "{secret}");
         for key in secret.lines().filter(|line| line.starts_with("panoply:")) {

@@ -71,6 +71,11 @@ impl Authority {
 
     /// The list of what it took back.
     pub(crate) fn revoke(&self, serials: &[u64]) -> String {
+        self.revoke_until(serials, now() + DAY)
+    }
+
+    /// One that ends then.
+    pub(crate) fn revoke_until(&self, serials: &[u64], end: SystemTime) -> String {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: (now() - DAY).into(),
@@ -79,7 +84,7 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: (now() - DAY).into(),
-            next_update: (now() + DAY).into(),
+            next_update: end.into(),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),

@@ -1,5 +1,6 @@
 //! A request inside a request. The judge is an upstream that records: it sees what was meant, once, or nothing.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -150,6 +151,55 @@ async fn a_field_with_an_underscore_goes_no_further() {
     .await;
     let head = app.heads(1).remove(0);
     assert!(!head.contains("x_") && head.contains("\r\nx-role: user"), "{head}");
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_body_says_neither_who_asks_nor_how_it_was_framed() {
+    const CLAIMS: [(&str, &str); 7] = [
+        ("client-cert", ":AAAA:"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-real-ip", "6.6.6.6"),
+        ("authorization", "Basic YTpi"),
+        ("cookie", "session=stolen"),
+        ("x-checksum", "abc"),
+    ];
+    let announced = CLAIMS.map(|(name, _)| name).join(", ");
+    for http_2 in [false, true] {
+        let app = Recorder::with(|stream, record| {
+            let (mut seen, mut chunk) = (Vec::new(), [0; 65536]);
+            while let Ok(read @ 1..) = stream.read(&mut chunk) {
+                record.add(&chunk[..read]);
+                seen.extend_from_slice(&chunk[..read]);
+                if String::from_utf8_lossy(&seen).contains("\r\n0\r\n") {
+                    let _ = stream.write_all(OK);
+                }
+            }
+        });
+        let gateway = Gateway::serve(app.address(), &[]);
+        if http_2 {
+            let mut frames = Frames::open(&gateway.client()).await;
+            let head =
+                [(":method", "POST"), (":scheme", "https"), (":path", "/"), (":authority", "localhost")];
+            frames.headers(1, false, &[&head[..], &[("trailer", announced.as_str())]].concat()).await;
+            frames.send(DATA, 0, 1, b"hello").await;
+            frames.headers(1, true, &CLAIMS).await;
+            frames.until(&[DATA, RST_STREAM, GOAWAY]).await;
+        } else {
+            let trailers = CLAIMS.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+            say(
+                &gateway,
+                &format!(
+                    "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\
+                     trailer: {announced}\r\n\r\n5\r\nhello\r\n0\r\n{trailers}\r\n"
+                ),
+            )
+            .await;
+        }
+        let seen = app.seen().concat();
+        let (_, behind) = seen.split_once("\r\n0\r\n").expect("a body in chunks");
+        assert_eq!(behind.trim(), "x-checksum: abc", "http_2: {http_2}: {seen}");
+    }
 }
 
 /// Sends `bytes` on a connection of their own, and reads until it is closed.

@@ -98,6 +98,24 @@ async fn a_handshake_is_good_for_the_site_that_it_names() {
 }
 
 #[tokio::test]
+async fn a_flood_of_wrong_names_is_closed_before_it_costs_a_handshake() {
+    let shops = Shops::new();
+    let gateway = shops.start_with("shield.rate_limit = \"6/min, burst 60\"");
+    let visitor = shops.visitor(&gateway);
+    let is_told = |error: &std::io::Error| error.to_string().to_lowercase().contains("unrecogni");
+    for turn in 0..6 {
+        let refused = visitor.ask("other.example", "other.example", "").await.unwrap_err();
+        assert!(is_told(&refused), "{turn}: {refused}");
+    }
+    for name in ["other.example", "shop.example"] {
+        let refused = visitor.ask(name, name, "").await.err();
+        assert!(refused.as_ref().is_some_and(|refused| !is_told(refused)), "{name}: {refused:?}");
+    }
+    let neighbour = visitor.from([127, 0, 0, 9]);
+    assert_eq!(neighbour.ask("shop.example", "shop.example", "").await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_visitor_who_comes_back_resumes_at_his_own_site() {
     let shops = Shops::new();
     let gateway = shops.start();

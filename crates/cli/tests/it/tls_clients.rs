@@ -1,10 +1,10 @@
 //! Sites that ask visitors for certificates.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::authority::{Authority, Issued, write};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, panoply};
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
 use crate::visitor::Visitor;
@@ -66,7 +66,7 @@ async fn only_whom_the_authority_vouches_for_is_let_in() {
     let (ann, fired, stranger) =
         (office.staff.vouch("ann", 1), office.staff.vouch("bob", 66), other.vouch("ann", 1));
     let ended = office.staff.issue_as(&[], |params| {
-        params.not_after = (std::time::SystemTime::now() - Duration::from_secs(3600)).into();
+        params.not_after = (SystemTime::now() - Duration::from_secs(3600)).into();
     });
     for (who, identity, site, status) in [
         ("ann", Some(&ann), "staff.example", Some(200)),
@@ -130,6 +130,31 @@ async fn the_app_is_told_who_was_verified_and_by_nobody_else() {
     let pem: String = ann.chain.lines().filter(|line| !line.starts_with('-')).collect();
     assert_eq!(sent, pem, "RFC 9440 §2.2: the certificate itself");
     assert!(!heads[0].contains("client-cert") && !heads[1].contains("client-cert"));
+}
+
+#[tokio::test]
+async fn a_list_that_has_ended_is_refused_with_its_mend_and_lets_nobody_in() {
+    let office = Office::start();
+    let ann = office.staff.vouch("ann", 1);
+    let asks = async || office.visitor(Some(&ann)).ask("staff.example", "staff.example", "").await.is_ok();
+    let put = |end: SystemTime| {
+        write(&office.folder.path().join("staff.crl"), office.staff.revoke_until(&[66], end).as_bytes());
+    };
+    put(SystemTime::now() - Duration::from_secs(3_600));
+    office.gateway.logged("holds a list of revoked certificates that ended at");
+    assert!(asks().await, "the last good list holds");
+    let file = office.folder.path().join("panoply.toml").display().to_string();
+    let (code, _, stderr) = panoply(&["serve", "--config", &file, "--https", "127.0.0.1:0"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("hint: fetch the authority's newest list"), "{stderr}");
+    let end = SystemTime::now() + Duration::from_secs(6);
+    put(end);
+    office.gateway.logged("visitors' certificates are of other authorities from now on");
+    assert!(asks().await);
+    while SystemTime::now() < end + Duration::from_secs(1) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!asks().await, "who was locked out since nobody knows");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A visitor who minds the handshake: whose certificate he is shown, what he shows himself, whether he resumes.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -22,6 +22,7 @@ use crate::authority::{Authority, Issued};
 pub(crate) struct Visitor {
     config: ClientConfig,
     address: SocketAddr,
+    source: IpAddr,
 }
 
 /// What came back.
@@ -51,14 +52,14 @@ impl Visitor {
                 )
                 .unwrap(),
         };
-        Self { config, address }
+        Self { config, address, source: Ipv4Addr::LOCALHOST.into() }
     }
 
     /// The same, who shakes hands anew every time.
     pub(crate) fn forgetful(&self) -> Self {
         let mut config = self.config.clone();
         config.resumption = rustls::client::Resumption::disabled();
-        Self { config, address: self.address }
+        Self { config, ..self.clone() }
     }
 
     /// The same, who also names no site in the handshake.
@@ -66,6 +67,11 @@ impl Visitor {
         let mut nameless = self.forgetful();
         nameless.config.enable_sni = false;
         nameless
+    }
+
+    /// The same, from another address of this machine.
+    pub(crate) fn from(&self, source: [u8; 4]) -> Self {
+        Self { source: source.into(), ..self.clone() }
     }
 
     /// The same, at another machine.
@@ -108,7 +114,9 @@ impl Visitor {
     async fn shake(&self, name: &str, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
         let mut config = self.config.clone();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let stream = TcpStream::connect(self.address).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.source, 0).into())?;
+        let stream = socket.connect(self.address).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }

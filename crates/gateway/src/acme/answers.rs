@@ -16,19 +16,22 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
 
-use super::{Kept, Name};
+use super::{Demand, Kept, Name};
 
 /// What is answered to whoever comes to look. A clone is another handle on the same.
 #[derive(Clone)]
 pub struct Answers(Arc<Inner>);
 
 struct Inner {
-    /// By the name that a handshake or a `Host` gives: no others are ever looked up.
+    /// By the name that a handshake or a `Host` gives: no others are ever looked up, but those that the list allows.
     names: HashMap<String, Name>,
+    demand: Demand,
     here: Mutex<HashMap<Name, String>>,
     /// What the store said lately, and when. Several come at once to look from several places: who comes while it is
     /// asked waits for what it says.
     seen: HashMap<Name, tokio::sync::Mutex<Option<Seen>>>,
+    /// The same for all names that visitors ask for: one order is driven at a time, so one place is enough.
+    seen_on_demand: tokio::sync::Mutex<Option<Seen>>,
     kept: Kept,
     clock: Clock,
 }
@@ -37,12 +40,20 @@ struct Inner {
 type Seen = (Duration, Option<String>);
 
 impl Answers {
-    pub(super) fn new(names: &[Name], kept: Kept, clock: Clock) -> Self {
+    pub(super) fn new(names: &[Name], demand: Demand, kept: Kept, clock: Clock) -> Self {
         let server_names = names.iter().map(|name| (name.server_name(), name.clone()));
         let hosts = names.iter().map(|name| (name.to_string(), name.clone()));
         let seen = names.iter().map(|name| (name.clone(), tokio::sync::Mutex::default())).collect();
         let names = server_names.chain(hosts).collect();
-        Self(Arc::new(Inner { names, here: Mutex::default(), seen, kept, clock }))
+        Self(Arc::new(Inner {
+            names,
+            demand,
+            here: Mutex::default(),
+            seen,
+            seen_on_demand: tokio::sync::Mutex::default(),
+            kept,
+            clock,
+        }))
     }
 
     /// What stands at `/.well-known/acme-challenge/{token}` of `host` (RFC 8555 §8.3); `host` has no port.
@@ -59,14 +70,16 @@ impl Answers {
     pub async fn tls_alpn(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
         let answer = self.find(server_name).await?;
         let name = self.name(server_name)?;
-        challenge_certificate(name, &answer).map(Arc::new)
+        challenge_certificate(&name, &answer).map(Arc::new)
     }
 
     /// From now on `key_authorization` is what is answered about `name`, by all machines.
     pub(super) async fn put(&self, name: &Name, key_authorization: &str) -> Result<(), String> {
         lock(&self.0.here).insert(name.clone(), key_authorization.to_owned());
         if let Some(shared) = self.0.kept.shared() {
-            let written = shared.write(&self.0.key(name), key_authorization.as_bytes(), AT_MOST).await;
+            let written = shared
+                .write(&self.0.key(name), self.0.value(name, key_authorization).as_bytes(), AT_MOST)
+                .await;
             written.map_err(|error| format!("the store does not answer: {error}"))?;
             // Some machine may have heard just now that there is nothing to answer.
             tokio::time::sleep(FRESH + FRESH / 4).await;
@@ -83,33 +96,56 @@ impl Answers {
         }
     }
 
-    fn name(&self, text: &str) -> Option<&Name> {
+    fn name(&self, text: &str) -> Option<Name> {
         let text = text.strip_suffix('.').unwrap_or(text);
-        self.0.names.get(text).or_else(|| self.0.names.get(&text.to_ascii_lowercase()))
+        let own = self.0.names.get(text).or_else(|| self.0.names.get(&text.to_ascii_lowercase()));
+        own.cloned().or_else(|| self.0.demand.allows(text))
     }
 
     async fn find(&self, text: &str) -> Option<String> {
-        let name = self.name(text)?;
+        let name = &self.name(text)?;
         if let Some(answer) = lock(&self.0.here).get(name) {
             return Some(answer.clone());
         }
         let shared = self.0.kept.shared()?;
-        let mut seen = self.0.seen.get(name)?.lock().await;
+        let mut seen = self.0.seen.get(name).unwrap_or(&self.0.seen_on_demand).lock().await;
         if let Some((at, answer)) = &*seen
             && self.0.clock.now() < *at + FRESH
         {
-            return answer.clone();
+            return self.0.about(name, answer.as_deref());
         }
         let answer = shared.read(&self.0.key(name)).await.ok().flatten();
         let answer = answer.and_then(|answer| String::from_utf8(answer).ok());
-        *seen = Some((self.0.clock.now(), answer.clone()));
-        answer
+        let found = self.0.about(name, answer.as_deref());
+        *seen = Some((self.0.clock.now(), answer));
+        found
     }
 }
 
 impl Inner {
     fn key(&self, name: &Name) -> String {
-        self.kept.key(&format!("answer:{}", name.file()))
+        match self.seen.contains_key(name) {
+            true => self.kept.key(&format!("answer:{}", name.file())),
+            false => self.kept.key("answer-on-demand"),
+        }
+    }
+
+    /// What stands in the store.
+    fn value(&self, name: &Name, key_authorization: &str) -> String {
+        match self.seen.contains_key(name) {
+            true => key_authorization.to_owned(),
+            false => format!("{name} {key_authorization}"),
+        }
+    }
+
+    /// Of what stands in the store, what is about `name`.
+    fn about(&self, name: &Name, value: Option<&str>) -> Option<String> {
+        let value = value?;
+        if self.seen.contains_key(name) {
+            return Some(value.to_owned());
+        }
+        let (about, key_authorization) = value.split_once(' ')?;
+        (about == name.to_string()).then(|| key_authorization.to_owned())
     }
 }
 
@@ -174,17 +210,21 @@ mod tests {
     #[tokio::test]
     async fn only_what_was_asked_for_is_answered_and_only_for_its_name() {
         let names = [Name::parse("shop.example"), Name::parse("192.0.2.1"), Name::parse("www.example")];
-        let answers = Answers::new(&names, Kept::open(None, None, String::new()).unwrap(), Clock::manual());
+        let demand = Demand::new(vec![Name::parse("*.customers.example")]);
+        let kept = Kept::open(None, None, String::new()).unwrap();
+        let answers = Answers::new(&names, demand, kept, Clock::manual());
         let token = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
         let other = "MoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
         let full = format!("{token}.thumb");
-        for name in &names[..2] {
+        for name in [&names[0], &names[1], &Name::parse("a.customers.example")] {
             answers.put(name, &full).await.unwrap();
         }
         for (host, asked, found) in [
             ("shop.example", token, true),
             ("SHOP.example.", token, true),
             ("192.0.2.1", token, true),
+            ("a.customers.example", token, true),
+            ("b.customers.example", token, false),
             ("shop.example", other, false),
             ("www.example", token, false),
             ("evil.example", token, false),

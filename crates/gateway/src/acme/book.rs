@@ -1,5 +1,5 @@
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::record::{Book, DAY, HOUR, Record};
 use super::trouble::Trouble;
@@ -33,6 +33,26 @@ impl Book {
     }
 }
 
+/// The names that visitors asked for, and that are kept in order since.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Roll {
+    pub(super) names: Vec<String>,
+}
+
+impl Roll {
+    /// One that is damaged is begun anew: each name is entered again when it is asked for.
+    pub(super) async fn load(kept: &Kept) -> Result<Self, Trouble> {
+        load(kept, ROLL, Self::default()).await
+    }
+
+    /// In this machine's folder as well, for a start at which the store is away.
+    pub(super) async fn save(names: &[Name], kept: &Kept) -> Result<(), Trouble> {
+        let roll = Self { names: names.iter().map(Name::to_string).collect() };
+        save(kept, ROLL, &roll).await
+    }
+}
+
 /// What is kept. Where it is damaged, what was counted is not known, and `careful` takes its place: to begin with nothing
 /// would be to forget the limits.
 async fn load<T>(kept: &Kept, file: &str, careful: T) -> Result<T, Trouble>
@@ -59,9 +79,11 @@ async fn save(kept: &Kept, file: &str, value: &impl Serialize) -> Result<(), Tro
     kept.write(file, &text).await.map_err(|reason| Trouble::Unkept { reason })
 }
 
-fn file(name: &Name) -> String {
+pub(super) fn file(name: &Name) -> String {
     format!("{}.json", name.file())
 }
+
+pub(super) const ROLL: &str = "on-demand.json";
 
 const BOOK: &str = "authority.json";
 

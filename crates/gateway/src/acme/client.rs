@@ -31,6 +31,7 @@ pub(super) struct Client {
     tls: Arc<ClientConfig>,
     deadline: Duration,
     last: Arc<Last>,
+    trusts_nobody: bool,
 }
 
 /// What the last answer said beside its body.
@@ -55,14 +56,25 @@ impl Client {
     pub(super) fn new(ca: Option<&[u8]>, pace: &Pace) -> Result<Self, GatewayError> {
         let roots = match ca {
             Some(pem) => given(pem)?,
-            None => trusted()?,
+            None => trusted(),
         };
+        let trusts_nobody = roots.is_empty();
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| setting(error.to_string(), "report this: it is a fault of panoply"))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(tls), deadline: pace.request, last: Arc::default() })
+        Ok(Self { tls: Arc::new(tls), deadline: pace.request, last: Arc::default(), trusts_nobody })
+    }
+
+    /// Why nobody can be asked, if so.
+    pub(super) fn trusts_nobody(&self) -> Option<GatewayError> {
+        self.trusts_nobody.then(|| {
+            setting(
+                "this machine trusts no authority, so that none can be asked for a certificate".to_owned(),
+                "install the package ca-certificates, or name a file in SSL_CERT_FILE, and start again",
+            )
+        })
     }
 
     /// Tells what time it is for the questions that follow.
@@ -185,16 +197,10 @@ fn given(pem: &[u8]) -> Result<RootCertStore, GatewayError> {
     Ok(roots)
 }
 
-fn trusted() -> Result<RootCertStore, GatewayError> {
+fn trusted() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(setting(
-            "this machine trusts no authority, so that none can be asked for a certificate".to_owned(),
-            "install the package ca-certificates, or name a file in SSL_CERT_FILE",
-        ));
-    }
-    Ok(roots)
+    roots
 }
 
 fn setting(message: String, hint: &str) -> GatewayError {

@@ -30,6 +30,17 @@ impl Name {
         }
     }
 
+    /// Whether it is that host, or a wildcard for its first label (RFC 6125 §6.4.3). `host` is lower-case.
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        match self {
+            Self::Host(name) => name == host,
+            Self::Wildcard(rest) => {
+                host.split_once('.').is_some_and(|(label, below)| label != "*" && below == rest)
+            }
+            Self::Address(_) => false,
+        }
+    }
+
     /// As an order names it.
     pub(super) fn identifier(&self) -> Identifier {
         match self {
@@ -154,6 +165,20 @@ mod tests {
                 (name.to_string(), name.file(), name.server_name()),
                 (host.into(), file.into(), server_name.into())
             );
+        }
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        for (name, host, covered) in [
+            ("shop.example", "shop.example", true),
+            ("*.shop.example", "www.shop.example", true),
+            ("*.shop.example", "a.www.shop.example", false),
+            ("*.shop.example", "shop.example", false),
+            ("*.shop.example", "*.shop.example", false),
+            ("192.0.2.1", "192.0.2.1", false),
+        ] {
+            assert_eq!(Name::parse(name).covers(host), covered, "{name} {host}");
         }
     }
 

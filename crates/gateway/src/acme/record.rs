@@ -107,6 +107,11 @@ impl Record {
         by_budget.into_iter().fold(wait, u64::max)
     }
 
+    /// Whether nothing would be forgotten with it: no order is open, no pause has to end, and none began in the last day.
+    pub(super) fn is_at_rest(&self, now: u64) -> bool {
+        self.open.is_none() && self.free_at(now) <= now && self.begun.iter().all(|time| time + DAY <= now)
+    }
+
     /// An order begins: it is counted before anybody is asked.
     pub(super) fn begin(&mut self, now: u64) {
         keep(&mut self.begun, DAY, now);
@@ -195,6 +200,11 @@ impl Book {
         wait.max(free(&self.begun, BEGUN_IN_THREE_HOURS, 3 * HOUR, now))
     }
 
+    /// When a visitor may begin an order again: half of what is allowed is left to the names that are there already.
+    pub(super) fn free_on_demand_at(&self, now: u64) -> u64 {
+        self.free_at(now).max(free(&self.begun, BEGUN_ON_DEMAND, 3 * HOUR, now))
+    }
+
     pub(super) fn begin(&mut self, now: u64) {
         keep(&mut self.begun, 3 * HOUR, now);
         self.begun.push(now);
@@ -261,6 +271,7 @@ pub(super) const BEGUN_A_DAY: usize = 12;
 pub(super) const ISSUED_A_WEEK: usize = 4;
 /// A sixth less than an account may begin.
 pub(super) const BEGUN_IN_THREE_HOURS: usize = 250;
+pub(super) const BEGUN_ON_DEMAND: usize = BEGUN_IN_THREE_HOURS / 2;
 
 const FIRST_PAUSE: u64 = 60;
 const LONGEST_PAUSE: u64 = 6 * HOUR;

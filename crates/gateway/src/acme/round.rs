@@ -1,15 +1,19 @@
 //! One time through all names: what is due is done, one after the other.
 
-use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+mod accounts;
+mod visitors;
+
+use accounts::Where;
+use instant_acme::Account;
 use rand::RngExt;
 use zeroize::Zeroizing;
 
-use super::book::Page;
+use super::book::{Page, Roll};
 use super::order::Desk;
 use super::record::{ASK_EVERY, Book, Renewal, Step};
 use super::tally::Ending;
 use super::trouble::Trouble;
-use super::{Acme, Issued, Kept, Name};
+use super::{Acme, Issued, Name};
 
 pub(super) struct Round<'a> {
     acme: &'a mut Acme,
@@ -38,12 +42,18 @@ impl<'a> Round<'a> {
             Ok(Some(claim)) => claim,
             Ok(None) => {
                 tracing::info!("another process orders, and what it gets is taken from it");
-                return self.now + LOOK;
+                let waits = !self.acme.demand.under_way().is_empty();
+                return self.now + if waits { LOOK / 4 } else { LOOK };
             }
             Err(reason) => return self.unkept(&Trouble::Unkept { reason }),
         };
-        let done = self.all_names().await;
+        let asked = self.acme.demand.under_way();
+        let done = self.all_names(&asked).await;
         self.acme.kept.release(claim).await;
+        // Those to which it did not come.
+        for name in asked {
+            self.acme.demand.settle(&name, self.now + LOOK);
+        }
         match done {
             Ok(due) => due.min(self.next_look()),
             Err(trouble) => self.unkept(&trouble),
@@ -53,8 +63,16 @@ impl<'a> Round<'a> {
     /// Reads what is kept of all names, and says when the first is due.
     async fn look(&mut self) -> Result<u64, Trouble> {
         let free = Book::load(&self.acme.kept, self.now).await?.free_at(self.now);
-        let mut first = u64::MAX;
-        for name in self.acme.names.clone() {
+        if !self.acme.demand.is_off() {
+            let roll = Roll::load(&self.acme.kept).await?;
+            let known = self.acme.of_roll(&roll);
+            if known != self.acme.on_demand {
+                self.acme.on_demand = known;
+                self.copy_roll();
+            }
+        }
+        let mut first = self.look_for_visitors().await?;
+        for name in self.acme.all_names() {
             let page = self.page(&name).await?;
             first = first.min(self.due(&page, free));
         }
@@ -77,6 +95,9 @@ impl<'a> Round<'a> {
     }
 
     fn step(&self, page: &Page) -> Step {
+        if self.rests(&page.name) {
+            return Step::Wait(u64::MAX);
+        }
         let held = self.acme.held.get(&page.name);
         page.record.step(held.map(|held| (held.identity(), held.life())), self.now)
     }
@@ -88,16 +109,17 @@ impl<'a> Round<'a> {
         }
     }
 
-    async fn all_names(&mut self) -> Result<u64, Trouble> {
-        let mut names = self.acme.names.clone();
-        // Who has nothing to show goes first.
-        names.sort_by_key(|name| self.acme.held.contains_key(name));
+    async fn all_names(&mut self, asked: &[Name]) -> Result<u64, Trouble> {
+        self.enter(asked).await?;
+        let mut names = self.acme.all_names();
+        // Who has nothing to show goes first; of those, who is not there for a stranger's question alone.
+        names.sort_by_key(|name| (self.acme.held.contains_key(name), self.acme.on_demand.contains(name)));
         let mut first = u64::MAX;
         for name in names {
             let mut page = self.page(&name).await?;
             // A rehearsal, the order itself, or a question and the order after it.
             for _ in 0..MOST_STEPS {
-                if Book::load(&self.acme.kept, self.now).await?.free_at(self.now) > self.now {
+                if self.free_at(&name).await? > self.now {
                     break;
                 }
                 match self.step(&page) {
@@ -111,8 +133,12 @@ impl<'a> Round<'a> {
                     return Ok(self.next_look());
                 }
             }
-            let free = Book::load(&self.acme.kept, self.now).await?.free_at(self.now);
-            first = first.min(self.due(&page, free));
+            let free = self.free_at(&name).await?;
+            let due = self.due(&page, free);
+            if asked.contains(&name) {
+                self.acme.demand.settle(&name, if self.is_shown(&name) { self.now } else { due });
+            }
+            first = first.min(if self.rests(&name) { u64::MAX } else { due });
         }
         Ok(first)
     }
@@ -150,8 +176,7 @@ impl<'a> Round<'a> {
     async fn order(&mut self, page: &mut Page) -> Result<(), Trouble> {
         let held = self.acme.held.get(&page.name).cloned();
         let open = page.record.open.as_ref().map(|open| open.rehearsal);
-        let rehearsal =
-            open.unwrap_or(held.is_none() && !page.record.rehearsed && self.acme.settings.staging.is_some());
+        let rehearsal = open.unwrap_or_else(|| self.is_to_rehearse(page));
         let place = if rehearsal { Where::Rehearsal } else { Where::Earnest };
         let account = match self.account(place).await {
             Ok(account) => account,
@@ -188,6 +213,14 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Whether the first order of a name is a rehearsal: where there is a place for it, and nobody waits for a name of
+    /// which all but the name has been tried by another.
+    fn is_to_rehearse(&self, page: &Page) -> bool {
+        let is_tried = self.acme.on_demand.contains(&page.name) && !self.acme.held.is_empty();
+        let is_new = !self.acme.held.contains_key(&page.name) && !page.record.rehearsed;
+        is_new && !is_tried && self.acme.settings.staging.is_some()
+    }
+
     async fn issued(&mut self, page: &mut Page, issued: &Issued) -> Result<(), Trouble> {
         let file = certificate_file(&page.name);
         // The order stays open until the certificate is kept: to ask for it once more costs nothing.
@@ -217,8 +250,8 @@ impl<'a> Round<'a> {
             Trouble::Away { reason, wait } => {
                 let mut book = Book::load(&self.acme.kept, self.now).await?;
                 book.was_away(self.now, wait, jitter);
-                let rehearsing = page.record.open.as_ref().is_some_and(|open| open.rehearsal)
-                    || (!self.acme.held.contains_key(&name) && !page.record.rehearsed);
+                let rehearsing =
+                    page.record.open.as_ref().is_some_and(|open| open.rehearsal) || self.is_to_rehearse(page);
                 // A rehearsal that cannot be held is no reason to have no certificate.
                 if self.acme.settings.staging.is_some() && rehearsing && book.away >= MOST_SILENCES {
                     tracing::warn!(%name, "there is no rehearsal: who should hear it does not answer");
@@ -291,66 +324,6 @@ impl<'a> Round<'a> {
         book.save(&self.acme.kept).await
     }
 
-    /// The account, found or made.
-    async fn account(&mut self, place: Where) -> Result<Account, Trouble> {
-        let known = match place {
-            Where::Earnest => &self.account,
-            Where::Rehearsal => &self.account_staging,
-        };
-        if let Some(account) = known {
-            return Ok(account.clone());
-        }
-        let account = self.open_account(place).await?;
-        match place {
-            Where::Earnest => self.account = Some(account.clone()),
-            Where::Rehearsal => self.account_staging = Some(account.clone()),
-        }
-        Ok(account)
-    }
-
-    async fn open_account(&self, place: Where) -> Result<Account, Trouble> {
-        let (kept, directory) = self.place(place);
-        let of = |error| Trouble::of(error, self.acme.client.seen());
-        let builder = Account::builder_with_http(Box::new(self.acme.client.clone()));
-        let text = kept.read(ACCOUNT).await.map_err(|reason| Trouble::Unkept { reason })?.map(Zeroizing::new);
-        if let Some(credentials) =
-            text.and_then(|text| serde_json::from_slice::<AccountCredentials>(&text).ok())
-        {
-            return builder.from_credentials(credentials).await.map_err(of);
-        }
-        let contact = format!("mailto:{}", self.acme.settings.contact);
-        let new =
-            NewAccount { contact: &[&contact], terms_of_service_agreed: true, only_return_existing: false };
-        let bound = self.acme.settings.external_account.as_ref();
-        let bound = bound.map(|account| ExternalAccountKey::new(account.id.clone(), &account.key));
-        let (account, credentials) =
-            builder.create(&new, directory.to_owned(), bound.as_ref()).await.map_err(of)?;
-        let text = serde_json::to_vec(&credentials)
-            .map_err(|error| Trouble::Unkept { reason: error.to_string() })?;
-        kept.write(ACCOUNT, &Zeroizing::new(text)).await.map_err(|reason| Trouble::Unkept { reason })?;
-        tracing::info!(
-            directory,
-            "an account was made at the authority, whose terms of service are accepted with that"
-        );
-        Ok(account)
-    }
-
-    async fn forget_accounts(&mut self) -> Result<(), Trouble> {
-        for place in [Where::Earnest, Where::Rehearsal] {
-            let (kept, _) = self.place(place);
-            kept.remove(ACCOUNT).await.map_err(|reason| Trouble::Unkept { reason })?;
-        }
-        (self.account, self.account_staging) = (None, None);
-        Ok(())
-    }
-
-    fn place(&self, place: Where) -> (&Kept, &str) {
-        match (place, &self.acme.kept_staging, &self.acme.settings.staging) {
-            (Where::Rehearsal, Some(kept), Some(directory)) => (kept, directory),
-            _ => (&self.acme.kept, &self.acme.settings.directory),
-        }
-    }
-
     /// Nothing is asked of the authority while nothing can be remembered.
     fn unkept(&self, trouble: &Trouble) -> u64 {
         if let Trouble::Unkept { reason } = trouble {
@@ -380,17 +353,9 @@ impl<'a> Round<'a> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Where {
-    Earnest,
-    Rehearsal,
-}
-
 pub(super) fn certificate_file(name: &Name) -> String {
     format!("{}.pem", name.file())
 }
-
-const ACCOUNT: &str = "account.json";
 
 /// In seconds, half more by chance.
 const LOOK: u64 = 20;

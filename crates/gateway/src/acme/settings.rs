@@ -31,6 +31,8 @@ pub struct Settings {
     pub challenges: Vec<Challenge>,
     /// What binds the account to a customer of the authority.
     pub external_account: Option<ExternalAccount>,
+    /// For which names a visitor may begin an order: hosts, and wildcards that stand for one label.
+    pub on_demand: Vec<Name>,
     /// How names are proved by DNS.
     pub dns: Option<Dns>,
     /// How long things may take.
@@ -65,6 +67,7 @@ impl Settings {
             profile: acme.profile.as_ref().map(|profile| profile.as_str().to_owned()),
             challenges: challenges(config),
             external_account,
+            on_demand: acme.on_demand.iter().map(|host| Name::parse(host.as_str())).collect(),
             dns,
             pace,
         }))

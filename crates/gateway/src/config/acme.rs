@@ -7,7 +7,7 @@ use panoply::{Period, SettingError};
 use serde::Deserialize;
 
 use super::text::{Text, deserialize_text, shown};
-use super::{Secret, file_path};
+use super::{HostName, Secret, file_path};
 use crate::acme::{Algorithm, Challenge};
 
 /// `[tls.acme]`: certificates from an authority, ordered and renewed by the gateway.
@@ -28,6 +28,9 @@ pub struct Acme {
     pub profile: Option<Profile>,
     /// How names are proved. Empty: `dns-01` where there is `dns`, `tls-alpn-01`, then `http-01` where there is `http`.
     pub challenges: Vec<Challenge>,
+    /// The names for which a certificate is ordered when the first visitor asks for one; `*.` stands for one label here.
+    /// Empty: no visitor begins an order.
+    pub on_demand: Vec<HostName>,
     /// What binds the account to a customer of the authority; `None`: it does not ask.
     pub external_account: Option<ExternalAccount>,
     /// How names are proved by DNS; `None`: they are not.

@@ -1,15 +1,20 @@
 //! What one setting cannot tell alone: whether it goes with the others.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use panoply::{Cookies, Guard, Policies, SettingError};
+use panoply::{Cookies, Guard, Period, Policies, SettingError};
 use toml::de::DeTable;
 
 use crate::acme::Challenge;
 
 use super::place::{Place, Position};
-use super::{ClientCertificate, Config, ConfigError, Listen, Secret, Site, SiteTls, Upstream, Upstreams};
+use super::{
+    Acme, ClientCertificate, Config, ConfigError, HostName, Listen, Secret, Site, SiteTls, Upstream,
+    Upstreams,
+};
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
@@ -148,8 +153,23 @@ fn acme(config: &Config) -> Result<(), Fault> {
             "add `dns = { hook = [\"/usr/local/bin/dns-hook\"] }`",
         ));
     }
+    on_demand(acme, &place)?;
     let Some(dns) = &acme.dns else { return Ok(()) };
     let place = place.key("dns");
+    // To place a record, to wait, and to take it out again; an order has the rest of the claim's fifteen minutes.
+    let takes =
+        dns.deadline.duration().saturating_mul(2) + dns.wait.map(Period::duration).unwrap_or_default();
+    if takes > LONGEST_DNS {
+        return Err(Fault::at(
+            place,
+            format!(
+                "`wait` and two times `deadline` are {} s, and at most {} s were expected",
+                takes.as_secs(),
+                LONGEST_DNS.as_secs()
+            ),
+            "write `wait = \"5min\"` or less: an order is over by then, and another machine takes its turn",
+        ));
+    }
     match (dns.hook.first(), &dns.server, &dns.key) {
         (Some(program), None, None) if !program.is_empty() => Ok(()),
         (None, Some(_), Some(_)) => Ok(()),
@@ -162,6 +182,27 @@ fn acme(config: &Config) -> Result<(), Fault> {
             place,
             "either a program or a server with its key was expected",
             "write `dns = { hook = [\"/usr/local/bin/dns-hook\"] }`, or `dns = { server = \"192.0.2.53\", key = … }`",
+        )),
+    }
+}
+
+/// A list that a person can look over, of names that a visitor's handshake can give (RFC 6066 §3).
+fn on_demand(acme: &Acme, place: &Place) -> Result<(), Fault> {
+    let place = place.clone().key("on_demand");
+    if acme.on_demand.len() > MOST_ON_DEMAND {
+        return Err(Fault::at(
+            place,
+            format!("{} names were found, and at most {MOST_ON_DEMAND} expected", acme.on_demand.len()),
+            "write `*.customers.example` for all names with one label more",
+        ));
+    }
+    let is_address = |host: &HostName| host.as_str().trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    match acme.on_demand.iter().position(is_address) {
+        None => Ok(()),
+        Some(index) => Err(Fault::at(
+            place.item(index),
+            "no visitor asks for an address by its name",
+            "write the address among the site's `hosts`: its certificate is ordered at the start",
         )),
     }
 }
@@ -315,3 +356,9 @@ fn is_here(upstream: &Upstream, listen: Listen) -> bool {
     };
     here && upstream.port() == listen.addr().port()
 }
+
+/// What a proof by DNS may take of the time in which one machine alone orders.
+const LONGEST_DNS: Duration = Duration::from_secs(720);
+
+/// Names that visitors may ask for.
+const MOST_ON_DEMAND: usize = 100;

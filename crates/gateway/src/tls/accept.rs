@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
@@ -50,7 +50,7 @@ impl Called {
 
 impl Tls {
     /// Reads the visitor's hello, chooses the terms by what it names, and does the handshake. The caller bounds the
-    /// time for all of it.
+    /// time for all of it. The error is of the kind `InvalidData` wherever the visitor is to blame.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -65,6 +65,11 @@ impl Tls {
         let Some(called) = self.called(name.as_deref(), peer, routes) else {
             return Err(refuse(start, name).await);
         };
+        if let Some(name) = name.as_deref()
+            && !self.is_shown(name).await
+        {
+            return Err(refuse(start, Some(name.to_owned())).await);
+        }
         let local = start.io.local_addr()?.ip().to_canonical();
         let shown = match &name {
             Some(_) => self.certificates.shown(name.as_deref()),
@@ -79,7 +84,8 @@ impl Tls {
             terms = Arc::new(for_address);
         }
         let trusted_certificate = shown.is_some_and(|shown| shown.trusted());
-        let stream = start.into_stream(terms).await?;
+        // Also where the visitor goes away now: the key has been used for him.
+        let stream = start.into_stream(terms).await.map_err(broken)?;
         let session = stream.get_ref().1;
         let http_2 = session.alpn_protocol() == Some(HTTP_2);
         let verified = session
@@ -92,6 +98,24 @@ impl Tls {
             return Err(broken("the visitor's certificate has ended since it was verified"));
         }
         Ok(Accepted { stream, http_2, trusted_certificate, called, verified })
+    }
+
+    /// Whether there is a certificate to show for `name`. One that is ordered for the first who asks is waited for.
+    async fn is_shown(&self, name: &str) -> bool {
+        let Some((demand, host)) = self.demand.get().and_then(|demand| Some((demand, demand.allows(name)?)))
+        else {
+            return true;
+        };
+        let now = || self.world.unix_time();
+        let is_there = || {
+            let found = self.certificates.find(Some(name)).filter(|found| found.trusted());
+            found.is_some_and(|found| SystemTime::UNIX_EPOCH + now() <= found.not_after())
+        };
+        if !is_there() {
+            // The order goes on when nobody waits any more, and the next who asks may find its certificate.
+            let _ = tokio::time::timeout(PATIENCE, demand.order(&host, now().as_secs())).await;
+        }
+        is_there()
     }
 
     /// Shows an authority that a name is ours (RFC 8737 §3), and closes: nothing is said on such a connection.
@@ -169,6 +193,9 @@ impl ResolvesServerCert for This {
         Some(Arc::clone(&self.0))
     }
 }
+
+/// Less than a handshake may take; an order takes two to six seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A record of type alert, TLS 1.2 as all records say, of two bytes: fatal, 112.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];

@@ -145,7 +145,7 @@ impl Certificate {
             Err(_) => return Err(at_key(Fault::OtherKey { certificate: source.chain.to_owned() })),
         }
         let facts = certified.end_entity_cert().ok().and_then(|leaf| Facts::of(leaf));
-        let Facts { names, addresses, not_before, not_after } =
+        let Facts { names, addresses, not_before, not_after, .. } =
             facts.ok_or_else(|| at_chain(Fault::Damaged))?;
         if now > not_after {
             return Err(at_chain(Fault::Expired { at: not_after }));
@@ -173,14 +173,31 @@ struct Source<'s> {
 }
 
 /// What the site's own certificate says.
-struct Facts {
+pub(crate) struct Facts {
     names: Vec<Box<str>>,
     addresses: Vec<IpAddr>,
-    not_before: SystemTime,
-    not_after: SystemTime,
+    pub(crate) issuer: String,
+    pub(crate) not_before: SystemTime,
+    pub(crate) not_after: SystemTime,
 }
 
 impl Facts {
+    /// Of the first certificate of a chain in PEM, valid or not.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds something else.
+    pub(crate) fn read(chain: &Path) -> Result<Self, GatewayError> {
+        let damaged = |fault| GatewayError::certificate(chain, fault);
+        let found = pem::certificates(&pem::read(chain)?).map_err(damaged)?;
+        found.first().and_then(|leaf| Self::of(leaf)).ok_or_else(|| damaged(Fault::Damaged))
+    }
+
+    /// Hosts and addresses.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.names.iter().map(ToString::to_string);
+        names.chain(self.addresses.iter().map(IpAddr::to_string)).collect()
+    }
+
     fn of(leaf: &[u8]) -> Option<Self> {
         let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
         let (mut names, mut addresses) = (Vec::new(), Vec::new());
@@ -196,7 +213,8 @@ impl Facts {
         let validity = leaf.validity();
         let (not_before, not_after) =
             (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
-        Some(Self { names, addresses, not_before, not_after })
+        let issuer = leaf.issuer().to_string();
+        Some(Self { names, addresses, issuer, not_before, not_after })
     }
 }
 

@@ -41,6 +41,11 @@ impl Certificates {
         self.find(server_name).or_else(|| self.find(None))
     }
 
+    /// The one that was made here, where there is one.
+    pub(super) fn self_made(&self) -> Option<Arc<Certificate>> {
+        self.shown.load().all.iter().find(|one| !one.trusted()).cloned()
+    }
+
     /// The certificate for an address of this machine: who asks for an address names nothing (RFC 6066 §3).
     pub(crate) fn at(&self, address: IpAddr) -> Option<Arc<Certificate>> {
         let shown = self.shown.load();

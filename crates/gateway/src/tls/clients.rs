@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{self, SHA256};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::CertificateRevocationListDer;
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::fault::Fault;
 use super::pem;
@@ -41,8 +44,12 @@ impl Authority {
     }
 
     /// # Errors
-    /// When a file cannot be read or holds something else.
-    pub(super) fn read(&self, provider: &Arc<CryptoProvider>) -> Result<Clients, GatewayError> {
+    /// When a file cannot be read or holds something else, or a list of revoked certificates has ended at `now`.
+    pub(super) fn read(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        now: SystemTime,
+    ) -> Result<Clients, GatewayError> {
         let mut generation = digest::Context::new(&SHA256);
         let mut update = |text: &[u8]| {
             generation.update(&(text.len() as u64).to_be_bytes());
@@ -57,8 +64,13 @@ impl Authority {
             let text = pem::read(crl)?;
             update(&text);
             let lists = pem::revocations(&text).map_err(|fault| GatewayError::certificate(crl, fault))?;
+            if let Some(at) = lists.iter().filter_map(end).find(|end| *end < now) {
+                return Err(GatewayError::certificate(crl, Fault::ListEnded { at }));
+            }
+            // One that ends while it is in use says nothing of who was locked out since: then nobody comes in.
             // A list speaks of one authority's certificates: those of authorities between are listed elsewhere.
-            builder = builder.with_crls(lists).only_check_end_entity_revocation();
+            builder =
+                builder.with_crls(lists).only_check_end_entity_revocation().enforce_revocation_expiration();
         }
         if self.demand == ClientCertificate::Optional {
             builder = builder.allow_unauthenticated();
@@ -83,4 +95,11 @@ fn roots(path: &Path, text: &[u8]) -> Result<RootCertStore, GatewayError> {
         roots.add(root).map_err(|_| GatewayError::certificate(path, Fault::Damaged))?;
     }
     Ok(roots)
+}
+
+/// When the authority's next list is there at the latest (RFC 5280 §5.1.2.5).
+fn end(list: &CertificateRevocationListDer<'static>) -> Option<SystemTime> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    let seconds = u64::try_from(list.next_update()?.timestamp()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

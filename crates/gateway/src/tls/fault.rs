@@ -51,6 +51,11 @@ pub enum Fault {
         /// When.
         at: SystemTime,
     },
+    /// The list of revoked certificates has ended.
+    ListEnded {
+        /// When the next one was to be there.
+        at: SystemTime,
+    },
     /// It has not begun.
     NotYetValid {
         /// When it will.
@@ -104,6 +109,9 @@ impl Fault {
                     .to_owned()
             }
             Self::Expired { .. } => "renew it; if it is new, check this machine's clock".to_owned(),
+            Self::ListEnded { .. } => {
+                "fetch the authority's newest list, and each one after it before the old one ends".to_owned()
+            }
             Self::NotYetValid { .. } => "wait, or check this machine's clock".to_owned(),
             Self::OtherNames { host, .. } => {
                 format!(
@@ -151,6 +159,9 @@ impl std::fmt::Display for Fault {
                 write!(f, "holds the key of another certificate than `{}`", certificate.display())
             }
             Self::Expired { at } => write!(f, "holds a certificate that ended at {}", Day(*at)),
+            Self::ListEnded { at } => {
+                write!(f, "holds a list of revoked certificates that ended at {}", Day(*at))
+            }
             Self::NotYetValid { from } => {
                 write!(f, "holds a certificate that is valid only from {}", Day(*from))
             }

@@ -1,7 +1,7 @@
 //! The files that certificates come from, and what of them has changed.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -32,6 +32,10 @@ impl Pair {
         pair(&config.tls.cert, &config.tls.key, hosts).into_iter().chain(own).collect()
     }
 
+    pub(super) fn chain(&self) -> &PathBuf {
+        &self.cert
+    }
+
     pub(super) fn files(&self) -> [&PathBuf; 2] {
         [&self.cert, &self.key]
     }
@@ -60,13 +64,39 @@ fn covers(certificate: &Certificate, host: &str) -> bool {
     is_address || host == "localhost" || certificate.is_for(host)
 }
 
-/// What files held when they were last looked at.
+/// What the files held that are in use, and what was complained about last.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<Option<[u8; 32]>>);
+pub(super) struct Seen {
+    used: Mutex<Option<Digest>>,
+    told: Mutex<Option<Digest>>,
+}
+
+/// Of all that files hold, or of why they cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digest([u8; 32]);
 
 impl Seen {
-    /// Whether the files hold something else than last time. That they cannot be read is something else, too.
-    pub(super) fn has_changed<'f>(&self, files: impl IntoIterator<Item = &'f PathBuf>) -> bool {
+    /// What the files hold, where it is something else than what is in use: also where that was refused before, since
+    /// time may mend it. That they cannot be read is something else, too.
+    pub(super) fn other<'f>(&self, files: impl IntoIterator<Item = &'f PathBuf>) -> Option<Digest> {
+        let found = Digest::of(files);
+        (*lock(&self.used) != Some(found)).then_some(found)
+    }
+
+    /// It is in use now.
+    pub(super) fn took(&self, found: Digest) {
+        *lock(&self.used) = Some(found);
+        *lock(&self.told) = None;
+    }
+
+    /// Whether it is the first time that one complains about that.
+    pub(super) fn is_news(&self, found: Digest) -> bool {
+        lock(&self.told).replace(found) != Some(found)
+    }
+}
+
+impl Digest {
+    pub(super) fn of<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Self {
         let mut context = Context::new(&SHA256);
         for file in files {
             match pem::read(file) {
@@ -77,10 +107,12 @@ impl Seen {
                 Err(error) => context.update(error.to_string().as_bytes()),
             }
         }
-        let digest = context.finish().as_ref().try_into().unwrap_or([0; 32]);
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.replace(digest) != Some(digest)
+        Self(context.finish().as_ref().try_into().unwrap_or([0; 32]))
     }
+}
+
+fn lock(digest: &Mutex<Option<Digest>>) -> MutexGuard<'_, Option<Digest>> {
+    digest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The folders to watch. In a folder every way to replace a file is seen: written over, renamed into place, or a link

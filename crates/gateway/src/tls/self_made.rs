@@ -3,12 +3,62 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, KeyPair};
 
-use super::key_file;
+use super::{Certificate, key_file};
 use crate::{GatewayError, state};
+
+/// A certificate that no browser trusts, for names that have no other.
+#[derive(Debug)]
+pub(super) struct SelfMade {
+    folder: PathBuf,
+    names: Vec<String>,
+    /// Whether somebody was told that it cannot be made anew.
+    told: AtomicBool,
+}
+
+impl SelfMade {
+    pub(super) fn new(folder: PathBuf, names: Vec<String>) -> Self {
+        Self { folder, names, told: AtomicBool::new(false) }
+    }
+
+    /// # Errors
+    /// When it is made anew, and the folder cannot be written.
+    pub(super) fn read(&self, now: SystemTime) -> Result<Certificate, GatewayError> {
+        Certificate::self_made(&self.folder, &self.names, now)
+    }
+
+    /// A new one, where the one that is shown ends at `end` and is old at `now`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); `None` where that was told before.
+    pub(super) fn renewed(
+        &self,
+        end: SystemTime,
+        now: SystemTime,
+    ) -> Result<Option<Certificate>, Option<GatewayError>> {
+        if now < renewal(end) {
+            return Ok(None);
+        }
+        let made =
+            self.read(now).map_err(|error| (!self.told.swap(true, Ordering::Relaxed)).then_some(error))?;
+        self.told.store(false, Ordering::Relaxed);
+        Ok((made.not_after() > end).then_some(made))
+    }
+}
+
+/// Where the chain is.
+pub(crate) fn chain(state: &Path) -> PathBuf {
+    state.join("self-made.crt")
+}
+
+/// When one that ends at `end` is made anew.
+pub(crate) fn renewal(end: SystemTime) -> SystemTime {
+    end.checked_sub(LIFETIME - RENEW_AFTER).unwrap_or(end)
+}
 
 /// The files of the chain and of its key, made anew where they are missing, old, or for other names.
 pub(super) fn files(
@@ -16,7 +66,7 @@ pub(super) fn files(
     names: &[String],
     now: SystemTime,
 ) -> Result<(PathBuf, PathBuf), GatewayError> {
-    let (chain, key) = (state.join("self-made.crt"), state.join("self-made.key"));
+    let (chain, key) = (chain(state), state.join("self-made.key"));
     let wanted = note(names);
     if !is_current(&chain, &wanted, now) || !key.exists() {
         make(state, &chain, &key, names, now)?;

@@ -1,6 +1,7 @@
 //! On what terms TLS is spoken for one site.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -8,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 
 use super::clients::{Authority, Clients};
-use super::files::Seen;
+use super::files::{Digest, Seen};
 use super::tickets::{TicketKeys, Tickets};
 use crate::GatewayError;
 use crate::config::{Profile, Site};
@@ -31,15 +32,15 @@ pub(super) struct Terms {
 
 impl Terms {
     /// # Errors
-    /// When a file of the site's authorities cannot be used.
-    pub(super) fn new(site: &Site, common: &Common) -> Result<Self, GatewayError> {
+    /// When a file of the site's authorities cannot be used at `now`.
+    pub(super) fn new(site: &Site, common: &Common, now: SystemTime) -> Result<Self, GatewayError> {
         let authority = Authority::of(&site.tls);
         let site = site.hosts.first().map_or_else(String::new, |host| host.as_str().to_owned());
         let seen = Seen::default();
         if let Some(authority) = &authority {
-            seen.has_changed(authority.files());
+            seen.took(Digest::of(authority.files()));
         }
-        let config = ArcSwap::from(common.config(&site, authority.as_ref())?);
+        let config = ArcSwap::from(common.config(&site, authority.as_ref(), now)?);
         Ok(Self { site, authority, seen, config })
     }
 
@@ -52,21 +53,30 @@ impl Terms {
     /// then open no more.
     ///
     /// # Errors
-    /// When the files cannot be used: all stays as it is.
-    pub(super) fn look_again(&self, common: &Common) -> Result<bool, GatewayError> {
+    /// When the files cannot be used at `now`: all stays as it is. `None` where that was told before.
+    pub(super) fn look_again(&self, common: &Common, now: SystemTime) -> Result<bool, Option<GatewayError>> {
         let Some(authority) = &self.authority else { return Ok(false) };
-        if !self.seen.has_changed(authority.files()) {
-            return Ok(false);
+        let Some(found) = self.seen.other(authority.files()) else { return Ok(false) };
+        match common.config(&self.site, Some(authority), now) {
+            Ok(config) => {
+                self.config.store(config);
+                self.seen.took(found);
+                Ok(true)
+            }
+            Err(error) => Err(self.seen.is_news(found).then_some(error)),
         }
-        self.config.store(common.config(&self.site, Some(authority))?);
-        Ok(true)
     }
 }
 
 impl Common {
-    fn config(&self, site: &str, authority: Option<&Authority>) -> Result<Arc<ServerConfig>, GatewayError> {
+    fn config(
+        &self,
+        site: &str,
+        authority: Option<&Authority>,
+        now: SystemTime,
+    ) -> Result<Arc<ServerConfig>, GatewayError> {
         let clients: Option<Clients> =
-            authority.map(|authority| authority.read(&self.provider)).transpose()?;
+            authority.map(|authority| authority.read(&self.provider, now)).transpose()?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(self.profile.versions())
             .map_err(GatewayError::Tls)?;

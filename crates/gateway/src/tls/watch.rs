@@ -49,19 +49,19 @@ impl Tls {
     /// Takes into use what has changed, and names what is wrong with it, once.
     fn look_again(&self, now: SystemTime) {
         for (pair, seen) in &self.pairs {
-            if !seen.has_changed(pair.files()) {
-                continue;
-            }
+            let Some(found) = seen.other(pair.files()) else { continue };
             match pair.read(now) {
                 Ok(certificate) => {
                     tracing::info!(file = %certificate.origin().display(), "a new certificate is shown from now on");
                     self.certificates.put(certificate);
+                    seen.took(found);
                 }
-                Err(error) => complain(&error),
+                Err(error) if seen.is_news(found) => complain(&error),
+                Err(_) => {}
             }
         }
         for terms in &self.sites {
-            match terms.look_again(&self.common) {
+            match terms.look_again(&self.common, now) {
                 Ok(true) => {
                     tracing::info!(
                         site = terms.site,
@@ -69,8 +69,22 @@ impl Tls {
                     );
                 }
                 Ok(false) => {}
-                Err(error) => complain(&error),
+                Err(error) => error.iter().for_each(complain),
             }
+        }
+        self.renew_self_made(now);
+    }
+
+    /// Nobody looks after the one that was made here.
+    fn renew_self_made(&self, now: SystemTime) {
+        let (Some(own), Some(shown)) = (&self.self_made, self.certificates.self_made()) else { return };
+        match own.renewed(shown.not_after(), now) {
+            Ok(Some(certificate)) => {
+                tracing::info!("the certificate that was made here was old: a new one is shown from now on");
+                self.certificates.put(certificate);
+            }
+            Ok(None) => {}
+            Err(error) => error.iter().for_each(complain),
         }
     }
 
@@ -122,3 +136,61 @@ pub(crate) async fn settle(changed: &Notify) {
 const POLL: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use panoply::{Clock, World};
+
+    use super::*;
+    use crate::config::Config;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// A chain and its key, valid from `begin` for a hundred days.
+    fn write(folder: &std::path::Path, begin: SystemTime) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["shop.example".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (begin.into(), (begin + 100 * DAY).into());
+        let chain = params.self_signed(&key).unwrap().pem();
+        let old =
+            crate::state::write(&folder.join("key"), &folder.join("new"), key.serialize_pem().as_bytes());
+        old.unwrap();
+        fs::write(folder.join("cert"), chain).unwrap();
+    }
+
+    #[test]
+    fn what_was_refused_is_tried_until_it_reads_well_and_what_was_made_here_is_made_anew() {
+        let folder = std::env::temp_dir().join(format!("panoply-watch-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let world = Arc::new(World::new(Clock::system()));
+        let now = SystemTime::UNIX_EPOCH + world.unix_time();
+        write(&folder, now - DAY);
+        let place = folder.display();
+        let config = format!(
+            "state = '{place}'\n[[site]]\nhosts = ['shop.example']\n\
+             tls = {{ cert = '{place}/cert', key = '{place}/key' }}\n[[site]]\nhosts = ['other.example']\n"
+        );
+        let config = Config::parse(&config).unwrap();
+        let tls = Tls::open(&config, world).unwrap();
+        let shown = |name: &str| tls.certificates.find(Some(name)).unwrap().not_after();
+        let (first, own) = (shown("shop.example"), shown("other.example"));
+        write(&folder, now + DAY);
+        for (row, (at, is_first, is_own)) in [
+            (now, true, true),
+            (now + DAY / 2, true, true),
+            (now + 2 * DAY, false, true),
+            (now + 299 * DAY, false, true),
+            (now + 301 * DAY, false, false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            tls.look_again(at);
+            assert_eq!(shown("shop.example") == first, is_first, "row {row}");
+            assert_eq!(shown("other.example") == own, is_own, "row {row}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -6,5 +6,6 @@ mod budget;
 mod clocks;
 mod door;
 mod kills;
+mod on_demand;
 mod renewals;
 mod world;

@@ -234,6 +234,27 @@ impl RateLimit {
         }
     }
 
+    /// Whether who knocks may have a handshake. What became of his earlier ones is counted apart from requests: an
+    /// address that stands for many uses up what it may ask for, but comes with the right names.
+    pub(crate) fn admits_handshake(&self, visit: &Visit, world: &World) -> bool {
+        let key = self.handshakes(visit);
+        let is_over = || world.buckets.peek(key, self.rate, 1, world.now()).is_err();
+        self.exempts(visit) || !visit.client.stands_for_one() || !is_over()
+    }
+
+    /// Counts a handshake that came to nothing as `cost` requests, of requests and of handshakes; where fewer are left,
+    /// as one.
+    pub(crate) fn fine_handshake(&self, visit: &Visit, world: &World, cost: u32, state: &'static str) {
+        self.fine(visit, world, cost, state);
+        let key = self.handshakes(visit);
+        let charge = |cost| world.buckets.charge(key, self.rate, cost, world.now());
+        let _ = charge(cost).or_else(|_| charge(1));
+    }
+
+    fn handshakes(&self, visit: &Visit) -> Key {
+        Key::of(buckets::scope((self.scope.number, "handshakes", self.rate)), &visit.client)
+    }
+
     /// The rate itself, under its name or, once more, that of preflights.
     fn general(&self, name: &'static str, visit: &Visit, state: &'static str) -> Claim<'_> {
         let scope = buckets::scope((self.scope.number, state, name, self.rate));

@@ -51,6 +51,47 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
+async fn who_has_had_too_many_handshakes_for_nothing_gets_no_more_and_a_proxy_always_does() {
+    let clock = Clock::manual();
+    let shield = || {
+        let world = Arc::new(World::new(clock.clone()));
+        Shield::bare().world(world).trusted_proxies(TrustedProxies::new(["10.0.0.0/8"]).unwrap())
+    };
+    for (row, (guard, peer, admitted)) in [
+        (Guard::On(rate("1/h, burst 20")), "192.0.2.1:1", [true, true, false]),
+        // Where a miss is more than all that one has.
+        (Guard::On(rate("1/h, burst 2")), "192.0.2.1:1", [true, true, false]),
+        (Guard::On(rate("1/h, burst 20")), "10.0.0.1:1", [true, true, true]),
+        (Guard::Observe(rate("1/h, burst 20")), "192.0.2.1:1", [true, true, true]),
+        (Guard::Off, "192.0.2.1:1", [true, true, true]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let shield = shield().rate_limit(guard);
+        let knock = Connection::tls(peer.parse().unwrap());
+        let found = [(); 3].map(|()| {
+            let admitted = shield.admits_handshake(knock);
+            shield.charge_handshake(knock);
+            admitted
+        });
+        assert_eq!(found, admitted, "row {row}");
+        assert!(shield.admits_handshake(Connection::tls("192.0.2.2:1".parse().unwrap())), "row {row}");
+    }
+}
+
+#[tokio::test]
+async fn requests_close_nobody_the_door_and_handshakes_for_nothing_cost_requests() {
+    let world = Arc::new(World::new(Clock::manual()));
+    let shield = Shield::bare().world(world).rate_limit(rate("1/h, burst 11"));
+    let knock = Connection::tls("192.0.2.1:1".parse().unwrap());
+    let app = app(shield.clone());
+    shield.charge_handshake(knock);
+    assert_eq!(statuses(&app, "192.0.2.1:2", 2).await, [200, 429]);
+    assert!(shield.admits_handshake(knock));
+}
+
+#[tokio::test]
 async fn a_flood_is_told_when_to_come_back() {
     let clock = Clock::manual();
     let world = Arc::new(World::new(clock.clone()));

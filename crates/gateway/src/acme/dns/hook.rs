@@ -1,10 +1,11 @@
 //! A program of the operator's that knows his provider.
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{ChildStderr, Command};
 
 use crate::acme::trouble::shown;
 
@@ -22,14 +23,17 @@ pub(super) async fn run(
         .spawn()
         .map_err(|error| format!("`{program}` cannot be started: {error}"))?;
     let mut said = Vec::new();
+    let stderr = child.stderr.take();
     let ended = async {
-        if let Some(stderr) = child.stderr.take() {
-            let mut some = stderr.take(LONGEST_SAID);
-            let _ = some.read_to_end(&mut said).await;
-            // Who writes more must not stand still for it.
-            let _ = tokio::io::copy(&mut some.into_inner(), &mut tokio::io::sink()).await;
+        let mut listening = pin!(listen(stderr, &mut said));
+        tokio::select! {
+            status = child.wait() => {
+                // What it left running may hold the pipe for long: what it said itself is in there by now.
+                let _ = tokio::time::timeout(LAST_WORDS, listening).await;
+                status
+            }
+            () = listening.as_mut() => child.wait().await,
         }
-        child.wait().await
     };
     let ended = tokio::time::timeout(deadline, ended).await;
     let said = || shown(String::from_utf8_lossy(&said).trim());
@@ -41,8 +45,17 @@ pub(super) async fn run(
     }
 }
 
+async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
+    let Some(stderr) = stderr else { return };
+    let mut some = stderr.take(LONGEST_SAID);
+    while some.read_buf(said).await.is_ok_and(|read| read > 0) {}
+    // Who writes more must not stand still for it.
+    let _ = tokio::io::copy(&mut some.into_inner(), &mut tokio::io::sink()).await;
+}
+
 /// In bytes.
 const LONGEST_SAID: u64 = 4 * 1024;
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -57,6 +70,8 @@ mod tests {
             ("sh", "printf 'no such zone\\033[2J' >&2; exit 3", "exit status: 3: no such zone [2J"),
             ("sh", "head -c 300000 /dev/zero >&2; exit 1", "exit status: 1"),
             ("sh", "sleep 60", "not done within 0.5 s"),
+            ("sh", "sleep 2 & exit 0", ""),
+            ("sh", "echo 'no such zone' >&2; sleep 2 & exit 3", "exit status: 3: no such zone"),
             ("there/is/no/such/program", "", "cannot be started"),
         ] {
             let arguments = says(script);

@@ -33,7 +33,7 @@ async fn a_first_order_survives_a_kill_at_every_request() {
             let missed = seen.validations.iter().filter(|looked| !looked.succeeded).count();
             assert!(missed <= 1, "killed {killed:?} request {step}: {missed}");
             assert_eq!(seen.orders.len(), 1 + missed, "killed {killed:?} request {step}");
-            assert!(seen.accounts <= 2, "killed {killed:?} request {step}");
+            assert_eq!(seen.accounts, 1, "killed {killed:?} request {step}");
             step += 1;
         }
         assert!(step >= 10, "an order has at least ten requests, but {step} were seen");

@@ -16,7 +16,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) ca: Ca,
     pub(super) acme: Acme,
-    settings: Settings,
+    pub(super) settings: Settings,
     names: Vec<Name>,
     folder: PathBuf,
     door: Door,
@@ -57,6 +57,7 @@ impl World {
             profile: None,
             challenges: vec![Challenge::TlsAlpn01, Challenge::Http01],
             external_account: None,
+            on_demand: Vec::new(),
             dns: None,
             pace: PACE,
         };
@@ -112,6 +113,16 @@ impl World {
                 return lived;
             }
         }
+    }
+
+    /// A visitor asks for a name, and waits for what is done about it; no longer than a real one would.
+    pub(super) async fn visit(&mut self, name: &str) {
+        let (demand, now) = (self.acme.demand(), self.clock.now());
+        let Some(name) = demand.allows(name) else { return };
+        let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let waits = tokio::time::timeout(Duration::from_secs(20), demand.order(&name, seconds));
+        let (waited, _) = tokio::join!(waits, self.acme.act(now));
+        waited.expect("whoever asks is told in the end");
     }
 
     /// Whether each name has a certificate that is valid now, and that the authority has issued.
