@@ -145,7 +145,7 @@ mod tests {
         loop {
             match read(&bytes[..at])? {
                 Step::More(more) => {
-                    at = Some(at + more).filter(|end| *end <= bytes.len()).ok_or(Malformed)?
+                    at = Some(at + more).filter(|end| *end <= bytes.len()).ok_or(Malformed)?;
                 }
                 Step::Whole(source) => return Ok((source, at)),
             }

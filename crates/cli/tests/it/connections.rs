@@ -60,6 +60,7 @@ async fn who_finds_no_place_is_closed_before_the_handshake() {
     let deadline = Instant::now() + Duration::from_secs(5);
     while crate::admin::ask(gateway.admin(), "GET /health", "", "").contains("\"connections\":3") {
         assert!(Instant::now() < deadline, "places are given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(client.get("/").await.status, 200);
 }
@@ -162,12 +163,12 @@ async fn ended(kept: &mut Kept) {
         match kept {
             Kept::Http1(sender) => {
                 while sender.ready().await.is_ok() && !sender.is_closed() {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
             Kept::Http2(sender) => {
                 while !sender.is_closed() {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
         }
@@ -245,6 +246,46 @@ async fn a_stream_that_stalls_ends_without_the_others() {
         }
     };
     assert_eq!(reset.stream, 1);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_not_read_is_closed_and_one_that_rests_is_not() {
+    let (sender, closed) = mpsc::channel();
+    let app = Recorder::with(move |stream, _| {
+        let mut head = vec![0; 65536];
+        let read = std::io::Read::read(stream, &mut head).unwrap();
+        let rests = head[..read].starts_with(b"GET /rests");
+        let _ = stream.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: endless\r\n\r\n",
+        );
+        if rests {
+            let _ = std::io::Read::read(stream, &mut head);
+            let _ = stream.write_all(b"still here");
+            return;
+        }
+        while write_some(stream) {}
+        let _ = sender.send(());
+    });
+    let gateway = serve(app.address(), "[connections]\nunread = \"1s\"\nidle = \"1s\"\n");
+    let client = gateway.client();
+    let ask = async |path: &str| {
+        let mut stream = client.connect("http/1.1").await;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: endless\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let _unread = ask("/").await;
+    let mut rests = ask("/rests").await;
+    let end = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(30)));
+    end.await.unwrap().expect("the app still writes");
+    assert_eq!(cut(&gateway, "unread"), 1);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    rests.write_all(b"ping").await.unwrap();
+    let mut said = Vec::new();
+    rests.read_to_end(&mut said).await.unwrap();
+    assert!(said.ends_with(b"still here"), "{}", said.escape_ascii());
 }
 
 #[tokio::test]

@@ -3,17 +3,24 @@
 use std::time::Instant;
 
 use crate::client::get;
+use crate::connections::serve;
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
     SETTINGS, WINDOW_UPDATE, literal,
 };
-use crate::gateway::Gateway;
 use crate::recorder::{OK, Recorder};
+use crate::slow::{h2load, peak};
+
+/// What one connection can make the gateway hold, and then some.
+const MOST_KIB: u64 = 64 * 1024;
 
 #[tokio::test]
 async fn floods_end_their_connection_and_nobody_elses() {
     let app = Recorder::answering(OK);
-    let gateway = Gateway::serve(app.address(), &[]);
+    let gateway = serve(app.address(), "[shield]\nrate_limit = \"off\"\n");
+    let url = format!("https://localhost:{}/", gateway.https().port());
+    assert_eq!(h2load(&url, 1000).0, 0);
+    let memory = peak(gateway.pid());
     let client = gateway.client();
     let request = [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", "localhost")];
     let block: Vec<u8> = request.iter().flat_map(|(name, value)| literal(name, value)).collect();
@@ -64,6 +71,8 @@ async fn floods_end_their_connection_and_nobody_elses() {
     ];
     for (name, flood) in floods {
         let begun = Instant::now();
+        let beside = url.clone();
+        let beside = tokio::task::spawn_blocking(move || h2load(&beside, 500));
         let mut frames = Frames::open(&client).await;
         let mut sent = 0;
         while frames.is_open() && sent < 20_000 {
@@ -75,5 +84,38 @@ async fn floods_end_their_connection_and_nobody_elses() {
         assert!(sent < 20_000 || frames.until(&[GOAWAY]).await.is_some(), "{name}: {sent} passed");
         assert!(begun.elapsed().as_secs() < 20, "{name} took {:?}", begun.elapsed());
         assert_eq!(client.ask_http_2(get("/")).await.status, 200, "beside {name}");
+        let (failed, said) = beside.await.unwrap();
+        assert_eq!(failed, 0, "beside {name}:\n{said}");
+        let grown = peak(gateway.pid()) - memory;
+        assert!(grown < MOST_KIB, "{name} took {grown} KiB");
+    }
+}
+
+/// Fields that are small on the wire and large in memory: one is put into HPACK's table, and then named a thousand times
+/// in each of a hundred requests; and a cookie that is cut into as many crumbs.
+#[tokio::test]
+async fn what_unpacks_to_more_than_it_is_stays_bounded() {
+    let app = Recorder::answering(OK);
+    let gateway = serve(app.address(), "[shield]\nrate_limit = \"off\"\n");
+    let client = gateway.client();
+    assert_eq!(client.ask_http_2(get("/")).await.status, 200);
+    let memory = peak(gateway.pid());
+    let request = [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", "localhost")];
+    let begin: Vec<u8> = request.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    // RFC 7541 §6.2.1 adds a field to the table, as its entry 62; §6.1 names it in one byte.
+    let added = [&[0x40][..], &literal("x-bomb", &"y".repeat(3900))[1..]].concat();
+    let crumb = [&[0x40][..], &literal("cookie", "a=b")[1..]].concat();
+    for (name, first, app_sees) in [("a bomb", added, false), ("crumbs", crumb, false)] {
+        let mut frames = Frames::open(&client).await;
+        for stream in (0..100).map(|at| 2 * at + 1) {
+            let block = [&begin[..], &first, &[0x80 | 62; 8000]].concat();
+            frames.send(HEADERS, END_HEADERS | END_STREAM, stream, &block).await;
+        }
+        while frames.is_open() && frames.next().await.is_some() {}
+        let grown = peak(gateway.pid()) - memory;
+        assert!(grown < MOST_KIB, "{name} took {grown} KiB");
+        assert_eq!(client.ask_http_2(get("/")).await.status, 200, "beside {name}");
+        let seen = app.seen().concat();
+        assert_eq!(seen.contains("x-bomb") || seen.contains("a=b"), app_sees, "{name} reached the app");
     }
 }

@@ -34,6 +34,7 @@ mod replay;
 mod run;
 mod scratch;
 mod serve;
+mod slow;
 mod smuggling;
 mod store;
 mod tls;

@@ -53,13 +53,13 @@ async fn the_visitor_is_whom_the_balancer_names() {
     .enumerate()
     {
         let mut stream = client.connect_after(header, "http/1.1").await.unwrap();
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: 6.6.6.6\r\n\r\n")
-            .await
-            .unwrap();
+        let asked = format!("GET /{number} HTTP/1.1\r\n");
+        let head = format!("{asked}host: localhost\r\nx-forwarded-for: 6.6.6.6\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
         let heads = app.heads(number + 1);
+        let head = heads.iter().find(|head| head.starts_with(&asked)).unwrap();
         let told = format!("x-forwarded-for: {visitor}\r\n");
-        assert!(heads[number].contains(&told), "{}: {}", header.escape_ascii(), heads[number]);
+        assert!(head.contains(&told), "{}: {head}", header.escape_ascii());
     }
 }
 
@@ -69,8 +69,8 @@ fn a_balancer_has_to_say_and_nobody_else_may() {
     let gateway = serve(app.address(), BEHIND);
     assert_eq!(curl(&gateway, &["--haproxy-protocol"]).1, "ok 200");
     assert_eq!(curl(&gateway, &["--interface", "127.0.0.3", "--haproxy-protocol"]).1, "ok 200");
-    let heads = app.heads(2);
-    assert!(heads[1].contains("x-forwarded-for: 127.0.0.3\r\n"), "{}", heads[1]);
+    let heads = app.heads(2).concat();
+    assert!(heads.contains("x-forwarded-for: 127.0.0.3\r\n"), "{heads}");
 
     assert_ne!(curl(&gateway, &[]).0, Some(0));
     let stranger = ["--interface", "127.0.0.9", "--haproxy-protocol"];
