@@ -22,7 +22,7 @@ pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
 pub use lockfile::{lockfile_bun, lockfile_cargo, lockfile_npm, lockfile_pnpm, lockfile_yarn};
 pub use login::{login_form, login_json, outcome, place, username};
-pub use mending::{baseline, ignores, manifest};
+pub use mending::{baseline, ignores, manifest, other_manifests};
 pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
@@ -52,6 +52,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("login_form", login_form),
     ("login_json", login_json),
     ("manifest", manifest),
+    ("other_manifests", other_manifests),
     ("origin", origin),
     ("outcome", outcome),
     ("place", place),
