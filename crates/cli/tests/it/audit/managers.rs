@@ -194,6 +194,23 @@ fn another_yarn_than_the_lockfile_s_writes_nothing() {
 }
 
 #[test]
+fn a_lockfile_keeps_its_format() {
+    let four = &MANAGERS[2];
+    let (desk, path) = four.desk(&record("GHSA-1", "ms", "2.1.0"));
+    let older: String = desk
+        .read("yarn.lock")
+        .split_inclusive('\n')
+        .map(|line| if line.starts_with("  version: ") && line.len() <= 14 { "  version: 6\n" } else { line })
+        .collect();
+    assert!(older.contains("__metadata:\n  version: 6\n"), "{older}");
+    desk.write("yarn.lock", &older);
+    let ended = fix(&desk, &path, &["--yes"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("writes lockfiles of another format"), "{ended:?}");
+    assert_eq!((desk.read("package.json"), desk.read("yarn.lock")), (MANIFEST.to_owned(), older));
+}
+
+#[test]
 fn overrides_of_pnpm_go_where_it_reads_them_and_no_program_of_the_project_runs() {
     let pnpm = &MANAGERS[0];
     let (desk, path) = pnpm.desk(&record("GHSA-1", "ms", "2.1.0"));
