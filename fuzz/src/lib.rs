@@ -23,7 +23,7 @@ pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
 pub use lockfile::{lockfile_bun, lockfile_cargo, lockfile_npm, lockfile_pnpm, lockfile_yarn};
 pub use login::{login_form, login_json, outcome, place, username};
-pub use mending::{baseline, ignores, manifest};
+pub use mending::{baseline, ignores, manifest, other_manifests};
 pub use proxy_header::proxy_header;
 pub use session::session;
 pub use settings::{config, origin, rate};
@@ -54,6 +54,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("login_form", login_form),
     ("login_json", login_json),
     ("manifest", manifest),
+    ("other_manifests", other_manifests),
     ("origin", origin),
     ("outcome", outcome),
     ("place", place),

@@ -1,6 +1,7 @@
 use panoply_inspect::audit::baseline::Baseline;
+use panoply_inspect::audit::fix::manager::Manager;
 use panoply_inspect::audit::fix::manifest::Manifest;
-use panoply_inspect::audit::fix::{Override, Raise};
+use panoply_inspect::audit::fix::{Override, Raise, cargo, workspace};
 use panoply_inspect::audit::ignore::Ignores;
 use panoply_inspect::audit::pattern::Pattern;
 use serde_json::Value;
@@ -26,12 +27,19 @@ pub fn baseline(input: &[u8]) {
 /// A change of a manifest changes that, and leaves JSON.
 pub fn manifest(input: &[u8]) {
     let before = text(input);
-    let mut manifest = Manifest::new(before.to_owned());
     let one = Override { asker: "a".to_owned(), name: "z".to_owned(), to: "^1.3.0".to_owned() };
-    if manifest.add_override(&one).is_ok() {
-        let after: Value = serde_json::from_str(manifest.as_str()).expect("JSON stays JSON");
-        assert_eq!(after.pointer("/overrides/a/z"), Some(&Value::from("^1.3.0")), "{before}");
-        assert!(manifest.add_override(&one).is_err(), "{before}");
+    for (manager, place) in [
+        (Manager::Npm, "/overrides/a/z"),
+        (Manager::Pnpm, "/pnpm/overrides/a>z"),
+        (Manager::Yarn, "/resolutions/**~1a~1z"),
+        (Manager::Berry, "/resolutions/a~1z"),
+        (Manager::Bun, "/overrides/z"),
+    ] {
+        let mut manifest = Manifest::new(before.to_owned());
+        if manifest.add_override(&one, manager).is_ok() {
+            let after: Value = serde_json::from_str(manifest.as_str()).expect("JSON stays JSON");
+            assert_eq!(after.pointer(place), Some(&Value::from("^1.3.0")), "{manager:?} {before}");
+        }
     }
     let mut manifest = Manifest::new(before.to_owned());
     let (from, to) = ("1.2.0".to_owned(), "^1.3.0".to_owned());
@@ -40,5 +48,20 @@ pub fn manifest(input: &[u8]) {
         let lists = ["/dependencies/z", "/devDependencies/z", "/optionalDependencies/z"];
         let raised = Value::from("^1.3.0");
         assert!(lists.iter().any(|list| after.pointer(list) == Some(&raised)), "{before}");
+    }
+}
+
+/// A change of a Cargo.toml leaves TOML, and one of a pnpm-workspace.yaml adds a line.
+pub fn other_manifests(input: &[u8]) {
+    let before = text(input);
+    let (from, to) = ("=1.2.0".to_owned(), "^1.3.0".to_owned());
+    if let Ok(after) = cargo::raise(before, &Raise { folder: String::new(), name: "z".to_owned(), from, to })
+    {
+        assert!(after.contains("\"^1.3.0\"") && after.parse::<toml::Table>().is_ok(), "{before}");
+    }
+    let one = Override { asker: "a".to_owned(), name: "z".to_owned(), to: "^1.3.0".to_owned() };
+    if let Ok(after) = workspace::add_override(before, &one) {
+        assert!(after.contains("'a>z': '^1.3.0'"), "{before}");
+        assert_eq!(workspace::add_override(&after, &one).ok().as_ref(), Some(&after), "{before}");
     }
 }

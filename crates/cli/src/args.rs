@@ -197,6 +197,10 @@ pub(crate) struct Grounds {
     /// What somebody has looked at and lives with [default: panoply.ignore.toml in the project]
     #[arg(long, value_name = "FILE")]
     pub(crate) ignore_file: Option<PathBuf>,
+    /// A registry's host that packages may come from, and from no other (repeatable) [default: the one that most come
+    /// from]
+    #[arg(long = "registry", value_name = "HOST")]
+    pub(crate) registries: Vec<String>,
 }
 
 /// As on the command line.
@@ -207,6 +211,7 @@ impl Default for Grounds {
             max_age: MAX_AGE.to_owned(),
             omit: Vec::new(),
             ignore_file: None,
+            registries: Vec::new(),
         }
     }
 }
@@ -310,6 +315,12 @@ pub(crate) struct Serve {
     pub(crate) to: Option<String>,
     #[command(flatten)]
     pub(crate) front: Front,
+    /// The app's folder, where its lockfile is: it is audited, as `panoply run` does it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+    /// What the audit may do: only tell, or no start with a hole at least as bad, or when it cannot be told
+    #[arg(long, value_name = "LEVEL", default_value = "observe", requires = "project")]
+    pub(crate) dependencies: Gate,
 }
 
 #[derive(Debug, Args)]

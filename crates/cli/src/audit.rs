@@ -5,6 +5,7 @@ mod fix;
 pub(crate) mod gate;
 mod project;
 mod watch;
+mod whole;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;

@@ -7,7 +7,7 @@ use panoply_gateway::supervise::{App, Command, Signal, exit_code, free_port};
 use panoply_gateway::{Gateway, state_folder};
 
 use crate::args::Run;
-use crate::audit::gate;
+use crate::audit::gate::Gated;
 use crate::front;
 use crate::outset;
 use crate::reload::{News, Reload, reload};
@@ -30,8 +30,8 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     };
     let config = read()?;
     let gateway = Gateway::open(&config)?;
-    let dependencies = gateway.dependencies();
-    gate::admit(run.dependencies, &dependencies).await?;
+    let gated = Gated::new(run.dependencies, ".", gateway.dependencies());
+    gated.admit().await?;
 
     let app = App::start(
         Command {
@@ -53,7 +53,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     gateway.found_app(address, app.proof());
     outset::print(&gateway, &config, &format!("`{}` on {address}", run.command.join(" ")));
     let mut running = gateway.start()?;
-    let audits = tokio::spawn(gate::keep(run.dependencies, dependencies));
+    let audits = tokio::spawn(gated.keep());
 
     let grace = Duration::from_secs(run.grace);
     let mut has_hung_up = false;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use panoply_gateway::Gateway;
 
 use crate::args::Serve;
+use crate::audit::gate::Gated;
 use crate::front::{App, parse};
 use crate::outset;
 use crate::reload::{News, Reload, reload};
@@ -18,8 +19,13 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
     let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
     let config = read()?;
     let gateway = Gateway::open(&config)?;
+    let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, gateway.dependencies()));
+    if let Some(gated) = &gated {
+        gated.admit().await?;
+    }
     outset::print(&gateway, &config, to.as_deref().unwrap_or("the sites of the file"));
     let mut running = gateway.start()?;
+    let audits = gated.map(|gated| tokio::spawn(gated.keep()));
     loop {
         tokio::select! {
             () = ending.asked() => break,
@@ -35,6 +41,9 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
         open = running.end(None) => open,
         () = ending.asked() => 0, // a second time: now
     };
+    if let Some(audits) = audits {
+        audits.abort();
+    }
     if open > 0 {
         tracing::warn!(connections = open, "closed while still in use");
     }

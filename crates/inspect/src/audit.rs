@@ -41,6 +41,7 @@ use doubt::Doubt;
 use finding::{Finding, Found, file, path};
 use flaw::Flawed;
 use graph::{Graph, Scope};
+use hygiene::Allowed;
 use ignore::{Ignores, Judge, Ruling};
 use paths::Ways;
 use report::Report;
@@ -52,6 +53,8 @@ pub struct Audit<'a> {
     pub advisories: Option<&'a dyn Advisories>,
     /// What somebody has looked at and lives with.
     pub ignores: &'a Ignores,
+    /// The registries that packages may come from; none: the one that most come from.
+    pub registries: &'a Allowed,
     /// Packages that are installed for this alone are not told of.
     pub omit: &'a [Scope],
     /// Entries of the ignore file end on a day.
@@ -75,7 +78,7 @@ impl Audit<'_> {
             if let Some(advisories) = self.advisories {
                 self.sort_out(Found::of(&ways, advisories), &ways, &mut judge, &mut report);
             }
-            self.sort_out_flaws(Flawed::all(graph), &mut judge, &mut report);
+            self.sort_out_flaws(Flawed::all(graph, self.registries), &mut judge, &mut report);
         }
         report.findings.sort_by_cached_key(Finding::rank);
         report.stale = judge.stale(report.doubts.is_empty());

@@ -8,6 +8,7 @@ use panoply::Period;
 use panoply_inspect::audit::advisory::Advisories;
 use panoply_inspect::audit::doubt::Doubt;
 use panoply_inspect::audit::graph::Scope;
+use panoply_inspect::audit::hygiene::Allowed;
 use panoply_inspect::audit::ignore::Ignores;
 use panoply_inspect::audit::index::{Index, IndexError};
 use panoply_inspect::audit::report::Report;
@@ -24,6 +25,7 @@ use crate::trouble::Trouble;
 pub(crate) struct Basis {
     index: Result<Index, Doubt>,
     ignores: Ignores,
+    registries: Allowed,
     omit: Vec<Scope>,
     max_age: Option<Duration>,
     pub(super) now: OffsetDateTime,
@@ -32,9 +34,11 @@ pub(crate) struct Basis {
 impl Basis {
     /// A database that is not there is a doubt, which the report tells; what is ignored must be readable.
     pub(crate) fn open(grounds: &Grounds, root: &Path) -> Result<Self, Trouble> {
+        let ignores = ignores(grounds.ignore_file.as_deref(), root)?;
         Ok(Self {
             index: open(grounds)?,
-            ignores: ignores(grounds.ignore_file.as_deref(), root)?,
+            registries: registries(&grounds.registries)?.and(ignores.registries()),
+            ignores,
             omit: grounds.omit.iter().map(|omit| omit.scope()).collect(),
             max_age: max_age(&grounds.max_age)?,
             now: OffsetDateTime::UNIX_EPOCH + Duration::from_secs(advisories::now()),
@@ -53,6 +57,7 @@ impl Basis {
         let audit = Audit {
             advisories: index.map(|index| index as &dyn Advisories),
             ignores: &self.ignores,
+            registries: &self.registries,
             omit: &self.omit,
             now: self.now,
         };
@@ -92,8 +97,17 @@ fn ignores(named: Option<&Path>, root: &Path) -> Result<Ignores, Trouble> {
     Ignores::parse(&text).map_err(|error| {
         Trouble::new(
             format_args!("{}:{}: {}", path.display(), error.line, error.what),
-            "an entry is `[[ignore]]` with `id` and `reason`, and perhaps `package`, `path`, `expires` and `state`",
+            "an entry is `[[ignore]]` with `id` and `reason`, and perhaps `package`, `path`, `expires` and `state`; \
+             before all of them may be `registries = [\"npm.company.example\"]`",
         )
+    })
+}
+
+fn registries(hosts: &[String]) -> Result<Allowed, Trouble> {
+    hosts.iter().try_fold(Allowed::default(), |allowed, host| {
+        allowed.host(host).map_err(|error| {
+            Trouble::new(format_args!("--registry: {error}"), "leave out the scheme and the path")
+        })
     })
 }
 

@@ -1,7 +1,11 @@
 //! `panoply audit fix`: the change is made in a copy, looked at, shown, and only then taken over.
 
+mod installer;
+mod settings;
+mod sources;
 mod workbench;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +13,7 @@ use std::{fs, io};
 
 use panoply_inspect::audit::advisory::Severity;
 use panoply_inspect::audit::finding::Finding;
+use panoply_inspect::audit::fix::manager::Manager;
 use panoply_inspect::audit::fix::{Fix, Reach};
 use panoply_inspect::audit::flaw::Flawed;
 use panoply_inspect::audit::graph::Graph;
@@ -54,26 +59,30 @@ fn mend(
         say(&format!("{}: nothing to mend", shown(&name)));
         return Ok(0);
     }
-    let fix = Fix::of(graph, &report.findings, Severity::Low, reach);
-    let npm = graph
-        .file
-        .file_name()
-        .is_some_and(|name| name == "package-lock.json" || name == "npm-shrinkwrap.json");
-    if fix.is_empty() || !npm {
-        let why = if npm {
-            "nothing here can be mended by a compatible version"
-        } else {
-            "only npm's lockfiles are written"
+    let lockfile = root.join(&graph.file);
+    let file_name = graph.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let manager = if lockfile.is_file() { Manager::of(file_name, &text(&lockfile)?) } else { None };
+    let fix = manager.map(|manager| Fix::of(graph, &report.findings, Severity::Low, reach, manager));
+    let (Some(manager), Some(mut fix)) = (manager, fix.filter(|fix| !fix.is_empty())) else {
+        let why = match manager {
+            Some(_) => "nothing here can be mended by a compatible version",
+            None => "no package manager writes this",
         };
         say(&format!("{}: {why}; `panoply audit` says what to do about each", shown(&name)));
         return Ok(before.len());
-    }
-    print_plan(&name, &fix);
+    };
+    print_plan(&name, &fix, manager);
 
-    let bench = Workbench::set_up(&root.join(&graph.file), graph, &fix)?;
+    let mut bench = Workbench::set_up(&lockfile, graph, manager)?;
     bench.run(&fix)?;
-    let changed = Project::read(bench.lockfile())?.renamed(&graph.file);
-    let after = basis.judge(&changed);
+    let (mut changed, mut after) = look(&bench, graph, basis)?;
+    let held = changed.graphs.first().map(|graph| fix.hold(graph)).unwrap_or_default();
+    if !held.is_empty() {
+        let held = held.into_iter().collect::<Vec<_>>().join(" ");
+        say(&shown(&format!("  overridden, since a range admits no better version: {held}")));
+        bench.run(&fix)?;
+        (changed, after) = look(&bench, graph, basis)?;
+    }
     let news = news(&before, &after);
     if let Some(graph_after) = changed.graphs.first() {
         print_changes(graph, graph_after);
@@ -102,8 +111,15 @@ fn mend(
     for file in bench.take_over()? {
         say(&format!("wrote {}", shown(&file.display().to_string())));
     }
-    say("`npm ci` installs it");
+    say(&format!("`{}` installs it", manager.install()));
     Ok(after.findings.len())
+}
+
+/// What an audit says of the copy.
+fn look(bench: &Workbench, graph: &Graph, basis: &Basis) -> Result<(Project, Report), Trouble> {
+    let changed = Project::read(&bench.lockfile())?.renamed(&graph.file);
+    let report = basis.judge(&changed);
+    Ok((changed, report))
 }
 
 /// What was not there before.
@@ -136,38 +152,52 @@ fn told(news: &[&Finding], flaws: &[&Flawed], after: &Report) -> String {
     shown(&told.join(", "))
 }
 
-fn print_plan(lockfile: &str, fix: &Fix) {
+fn print_plan(lockfile: &str, fix: &Fix, manager: Manager) {
     say(&format!("{}:", shown(lockfile)));
-    for raise in &fix.raises {
-        let manifest = Path::new(&raise.folder).join("package.json");
+    for raise in &fix.changes.raises {
+        let manifest = Path::new(&raise.folder).join(manager.manifest());
         say(&shown(&format!("  {}: {} {} becomes {}", manifest.display(), raise.name, raise.from, raise.to)));
     }
-    for one in &fix.overrides {
-        say(&shown(&format!(
-            "  package.json: of {} the dependency {} is overridden with {}",
-            one.asker, one.name, one.to
-        )));
+    for one in &fix.changes.overrides {
+        let of = if manager.overrides_by_asker() {
+            format!("of {} the dependency ", one.asker)
+        } else {
+            String::new()
+        };
+        say(&shown(&format!("  package.json: {of}{} is overridden with {}", one.name, one.to)));
     }
-    let names: Vec<&str> = fix.updates.iter().map(String::as_str).collect();
-    say(&shown(&format!("  updated: {}", names.join(" "))));
+    let names: BTreeSet<&str> = fix.updates.keys().map(|installed| installed.name.as_str()).collect();
+    say(&shown(&format!("  updated: {}", names.into_iter().collect::<Vec<_>>().join(" "))));
 }
 
-/// What is at each place before and after.
+/// The versions of each package before and after.
 fn print_changes(before: &Graph, after: &Graph) {
-    let versions = |graph: &Graph| -> std::collections::BTreeMap<String, String> {
-        graph.packages.iter().map(|package| (package.place.clone(), package.version.clone())).collect()
-    };
     let (old, new) = (versions(before), versions(after));
-    for (place, version) in &new {
-        match old.get(place) {
-            None => say(&shown(&format!("  + {place} {version}"))),
-            Some(was) if was != version => say(&shown(&format!("  {place} {was} → {version}"))),
-            Some(_) => {}
+    for (name, now) in &new {
+        let was = old.get(name).cloned().unwrap_or_default();
+        let (gone, come) = (&was - now, now - &was);
+        match (gone.is_empty(), come.is_empty()) {
+            (true, true) => {}
+            (true, false) => say(&shown(&format!("  + {name} {}", listed(&come)))),
+            (false, true) => say(&shown(&format!("  {name} {} → {}", listed(&gone), listed(now)))),
+            (false, false) => say(&shown(&format!("  {name} {} → {}", listed(&gone), listed(&come)))),
         }
     }
-    for (place, version) in old.iter().filter(|(place, _)| !new.contains_key(*place)) {
-        say(&shown(&format!("  - {place} {version}")));
+    for (name, was) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
+        say(&shown(&format!("  - {name} {}", listed(was))));
     }
+}
+
+fn versions(graph: &Graph) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in &graph.packages {
+        versions.entry(&package.name).or_default().insert(&package.version);
+    }
+    versions
+}
+
+fn listed(versions: &BTreeSet<&str>) -> String {
+    versions.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 fn print_outcome(before: &[&Finding], after: &Report) {
@@ -204,7 +234,7 @@ fn text(path: &Path) -> Result<String, Trouble> {
     fs::read_to_string(path).map_err(|error| {
         Trouble::new(
             format_args!("cannot read `{}`: {error}", path.display()),
-            "a lockfile needs its package.json beside it",
+            "a lockfile needs its manifest beside it",
         )
     })
 }

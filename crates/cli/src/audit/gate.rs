@@ -1,13 +1,15 @@
-//! The dependencies of the app that `panoply run` starts: audited before it starts, and again when other advisories come.
+//! The dependencies of the app that panoply stands in front of: audited before it starts, and again when other advisories
+//! come, or another lockfile.
 //!
 //! What is installed for development alone is left out: it does not run here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use panoply_gateway::dependencies::{Dependencies, Standing};
 use panoply_inspect::audit::advisory::Severity;
 use panoply_inspect::audit::doubt::Doubt;
+use panoply_inspect::audit::lockfile::is_lockfile;
 use panoply_inspect::audit::report::{Report, Verdict};
 
 use super::basis::Basis;
@@ -16,60 +18,89 @@ use crate::advisories;
 use crate::args::{Database, Gate, Grounds, Level, Omit};
 use crate::trouble::Trouble;
 
-/// Tells how the dependencies in this folder stand, and says no where the policy does.
-pub(crate) async fn admit(gate: Gate, told: &Dependencies) -> Result<(), Trouble> {
-    let Some(refused) = gate.refused() else {
-        return Ok(());
-    };
-    match tokio::task::spawn_blocking(look).await {
-        // Who never imported advisories is told where to begin, and not warned at every start.
-        Ok(Ok(Some(report))) if refused.is_none() && lacks_database(&report) => {
-            tracing::info!(
-                practice = "dependencies",
-                "not audited: there are no advisories yet; `panoply advisories update` gets them"
-            );
-            Ok(())
-        }
-        Ok(Ok(Some(report))) => {
-            told.tell(standing(&report));
-            refused.map_or(Ok(()), |level| refuse(&report, level))
-        }
-        Ok(Ok(None)) if refused.is_none() => Ok(()),
-        Ok(Ok(None)) => Err(Trouble::new(
-            "no lockfile says what the app installs, so its dependencies cannot be audited",
-            "start it in the project's folder, or leave out --dependencies",
-        )),
-        Ok(Err(trouble)) if refused.is_some() => Err(trouble),
-        Ok(Err(trouble)) => {
-            tracing::warn!(practice = "dependencies", %trouble, "not audited");
-            Ok(())
-        }
-        Err(error) => Err(Trouble::new(format_args!("the audit ended: {error}"), "leave out --dependencies")),
-    }
+/// An app whose dependencies are looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated {
+    gate: Gate,
+    /// Where its lockfile is.
+    project: PathBuf,
+    told: Dependencies,
 }
 
-/// Looks again whenever the database is another one; never ends.
-pub(crate) async fn keep(gate: Gate, told: Dependencies) {
-    let place = advisories::place(&Database::default()).ok();
-    let (Some(place), Some(_)) = (place, gate.refused()) else {
-        return std::future::pending().await;
-    };
-    let mut seen = changed(&place);
-    loop {
-        tokio::time::sleep(PAUSE).await;
-        let now = changed(&place);
-        if now != seen {
-            seen = now;
-            if let Ok(Ok(Some(report))) = tokio::task::spawn_blocking(look).await {
-                told.tell(standing(&report));
+impl Gated {
+    pub(crate) fn new(gate: Gate, project: impl Into<PathBuf>, told: Dependencies) -> Self {
+        Self { gate, project: project.into(), told }
+    }
+
+    /// Tells how the dependencies stand, and says no where the policy does.
+    pub(crate) async fn admit(&self) -> Result<(), Trouble> {
+        let Some(refused) = self.gate.refused() else {
+            return Ok(());
+        };
+        match self.look().await {
+            // Who never imported advisories is told where to begin, and not warned at every start.
+            Ok(Some(report)) if refused.is_none() && lacks_database(&report) => {
+                tracing::info!(
+                    practice = "dependencies",
+                    "not audited: there are no advisories yet; `panoply advisories update` gets them"
+                );
+                Ok(())
+            }
+            Ok(Some(report)) => {
+                self.told.tell(standing(&report));
+                refused.map_or(Ok(()), |level| refuse(&report, level, &self.project))
+            }
+            Ok(None) if refused.is_none() => {
+                tracing::info!(
+                    practice = "dependencies",
+                    "not audited: no lockfile says what the app installs"
+                );
+                Ok(())
+            }
+            Ok(None) => Err(Trouble::new(
+                "no lockfile says what the app installs, so its dependencies cannot be audited",
+                "name the project's folder, which `panoply run` is started in, or leave out --dependencies",
+            )),
+            Err(trouble) if refused.is_some() => Err(trouble),
+            Err(trouble) => {
+                tracing::warn!(practice = "dependencies", %trouble, "not audited");
+                Ok(())
             }
         }
     }
+
+    /// Looks again whenever the database or a lockfile is another one; never ends.
+    pub(crate) async fn keep(self) {
+        let database = advisories::place(&Database::default()).ok();
+        let (Some(database), Some(_)) = (database, self.gate.refused()) else {
+            return std::future::pending().await;
+        };
+        let mut seen = changed(&database, &self.project);
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            let now = changed(&database, &self.project);
+            if now != seen {
+                seen = now;
+                match self.look().await {
+                    Ok(Some(report)) => self.told.tell(standing(&report)),
+                    Ok(None) => {}
+                    Err(trouble) => tracing::warn!(practice = "dependencies", %trouble, "not audited"),
+                }
+            }
+        }
+    }
+
+    /// An audit of the folder; `None` where nothing in it is locked.
+    async fn look(&self) -> Result<Option<Report>, Trouble> {
+        let project = self.project.clone();
+        tokio::task::spawn_blocking(move || look(&project)).await.unwrap_or_else(|error| {
+            Err(Trouble::new(format_args!("the audit ended: {error}"), "leave out --dependencies"))
+        })
+    }
 }
 
-/// An audit of this folder; `None` where nothing in it is locked.
-fn look() -> Result<Option<Report>, Trouble> {
-    let project = Project::here(Path::new("."))?;
+fn look(folder: &Path) -> Result<Option<Report>, Trouble> {
+    let project = Project::here(folder)?;
     if project.graphs.is_empty() && project.doubts.is_empty() {
         return Ok(None);
     }
@@ -77,12 +108,15 @@ fn look() -> Result<Option<Report>, Trouble> {
     Ok(Some(Basis::open(&grounds, &project.root)?.judge(&project)))
 }
 
-fn refuse(report: &Report, level: Level) -> Result<(), Trouble> {
+fn refuse(report: &Report, level: Level, project: &Path) -> Result<(), Trouble> {
     match report.verdict(level.severity()) {
         Verdict::Clean => Ok(()),
         Verdict::Findings => Err(Trouble::new(
             "the app's dependencies have known holes",
-            "`panoply audit --omit dev` says which, and what to do about each",
+            format_args!(
+                "`panoply audit --omit dev {}` says which, and what to do about each",
+                project.display()
+            ),
         )),
         Verdict::Unknown => {
             let what = "could not tell whether the app's dependencies have known holes";
@@ -112,8 +146,15 @@ fn standing(report: &Report) -> Standing {
     standing
 }
 
-fn changed(place: &Path) -> Option<SystemTime> {
-    place.metadata().and_then(|metadata| metadata.modified()).ok()
+/// When the database and each lockfile were changed last.
+fn changed(database: &Path, project: &Path) -> Vec<(PathBuf, Option<SystemTime>)> {
+    let entries = project.read_dir().into_iter().flatten().filter_map(Result::ok);
+    let lockfiles = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_lockfile));
+    let mut files: Vec<PathBuf> = lockfiles.map(|entry| entry.path()).collect();
+    files.push(database.to_owned());
+    files.sort();
+    let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    files.into_iter().map(|path| (path.clone(), time(&path))).collect()
 }
 
 impl Gate {
@@ -130,5 +171,5 @@ impl Gate {
     }
 }
 
-/// Between two looks at the database's time of change.
+/// Between two looks at the times of change.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use panoply_inspect::audit::doubt::Doubt;
 use panoply_inspect::audit::graph::Graph;
-use panoply_inspect::audit::lockfile::{self, Dialect};
+use panoply_inspect::audit::lockfile::{self, is_lockfile};
 use panoply_inspect::audit::projects;
 
 use crate::trouble::{Trouble, chain};
@@ -53,7 +53,7 @@ impl Project {
         })?;
         let mut project = Self { root: folder.to_owned(), graphs: Vec::new(), doubts: Vec::new() };
         for entry in listed.filter_map(Result::ok) {
-            if entry.file_name().to_str().and_then(Dialect::of).is_some() {
+            if entry.file_name().to_str().is_some_and(is_lockfile) {
                 project.add(&entry.path());
             }
         }

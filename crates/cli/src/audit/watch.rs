@@ -1,6 +1,5 @@
 //! What became known since the last time: a report is kept in the state folder for each project that is watched.
 
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
@@ -9,8 +8,7 @@ use panoply_inspect::audit::advisory::Severity;
 use panoply_inspect::audit::baseline::Baseline;
 use panoply_inspect::audit::report::{Report, Verdict, json};
 
-use tempfile::NamedTempFile;
-
+use super::whole;
 use crate::trouble::Trouble;
 
 /// What there is to keep for the next time, once this one was told.
@@ -23,7 +21,10 @@ impl Told {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn keep(&self) -> Result<(), Trouble> {
-        keep(&self.file, &self.text).map_err(|error| unusable(&self.file, &error))
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)
+            .and_then(|()| whole::write(&self.file, &self.text))
+            .map_err(|error| unusable(&self.file, &error))
     }
 }
 
@@ -55,15 +56,6 @@ fn place(root: &Path) -> Result<PathBuf, Trouble> {
     let whole = root.canonicalize().map_err(|error| unusable(root, &error))?;
     let inside: PathBuf = whole.components().filter(|part| matches!(part, Component::Normal(_))).collect();
     Ok(state_folder(None)?.join("audit").join(inside).join("last.json"))
-}
-
-fn keep(file: &Path, text: &str) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut fresh = NamedTempFile::new_in(folder)?;
-    fresh.write_all(text.as_bytes())?;
-    fresh.persist(file).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Trouble {

@@ -1,7 +1,9 @@
 //! `panoply audit`, as it is used: with real lockfiles, real records, and npm itself.
 
+mod examples;
 mod fix;
 mod gate;
+mod managers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -171,7 +173,7 @@ fn the_exit_code_is_clean_findings_or_could_not_tell() {
         (&dev, &["--omit", "optional"], 1, "tool 1.0.0"),
         (&clean, &[], 0, "no known holes in 3 packages in 1 lockfile"),
         (&clean, &["package-lock.json"], 0, "no known holes in 3 packages in 1 lockfile"),
-        (&clean, &["--max-age", "1s", "--severity", "low"], 0, "no known holes"),
+        (&clean, &["--max-age", "1h", "--severity", "low"], 0, "no known holes"),
         (
             &clean,
             &["--database", "/nowhere/x"],
@@ -335,5 +337,52 @@ fn several_projects_of_one_tree_are_told_apart() {
         "2 holes in 2 packages",
     ] {
         assert!(ended.stdout.contains(said), "{said}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_bun_wrote_in_its_binary_form_is_never_green() {
+    let bun = r#"{ "lockfileVersion": 1, "workspaces": { "": { "name": "shop" } }, "packages": {} }"#;
+    for beside in [None, Some(("bun.lock", bun)), Some(("package-lock.json", LOCKFILE))] {
+        let desk = Desk::with(&record("GHSA-1", "other", "1.0.1"));
+        if let Some((name, text)) = beside {
+            desk.write(name, text);
+        }
+        assert_eq!(desk.audit(&[]).code, Some(if beside.is_some() { 0 } else { 2 }), "{beside:?}");
+        desk.write("bun.lockb", "#!/usr/bin/env bun\nbun-lockfile-format-v0\n\0");
+        for path in [".", "bun.lockb"] {
+            let ended = desk.audit(&[path]);
+            assert_eq!(ended.code, Some(2), "{beside:?} {path}: {ended:?}");
+            let hint = "hint: `bun install --save-text-lockfile --lockfile-only`";
+            assert!(ended.stdout.contains(hint), "{beside:?} {path}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn packages_come_from_the_registries_that_are_allowed() {
+    let desk = Desk::with(&record("GHSA-1", "other", "1.0.1"));
+    let resolved = r#""version": "1.0.0", "resolved": "https://npm.company.example/frame/-/frame-1.0.0.tgz""#;
+    desk.write("package-lock.json", &LOCKFILE.replacen("\"version\": \"1.0.0\"", resolved, 1));
+    for (flags, file, code, said) in [
+        (&[][..], "", 0, "no known holes"),
+        (&["--registry", "npm.company.example"], "", 0, "no known holes"),
+        (&["--registry", "registry.npmjs.org"], "", 1, "comes from `npm.company.example`"),
+        (&[], "registries = ['registry.npmjs.org']", 1, "comes from `npm.company.example`"),
+        (&[], "registries = ['registry.npmjs.org', 'npm.company.example']", 0, "no known holes"),
+        (&["--registry", "npm.company.example"], "registries = ['registry.npmjs.org']", 0, "no known holes"),
+        (
+            &["--registry", "https://npm.company.example"],
+            "",
+            2,
+            "--registry: a registry is named by its host",
+        ),
+        (&[], "\nregistries = ['npm.company.example/x']", 2, "toml:2: a registry is named by its host"),
+        (&[], "registries = 7", 2, "panoply.ignore.toml:1: "),
+    ] {
+        desk.write("panoply.ignore.toml", file);
+        let ended = desk.audit(flags);
+        assert_eq!(ended.code, Some(code), "{flags:?} {file}: {ended:?}");
+        assert!(format!("{}{}", ended.stdout, ended.stderr).contains(said), "{flags:?} {file}: {ended:?}");
     }
 }

@@ -24,8 +24,8 @@ pub struct Flawed {
 
 impl Flawed {
     /// The flaws of a graph, worst first.
-    pub(crate) fn all(graph: &Graph) -> Vec<Self> {
-        let mut flaws: Vec<Self> = hygiene::judge(graph, &Allowed::default())
+    pub(crate) fn all(graph: &Graph, allowed: &Allowed) -> Vec<Self> {
+        let mut flaws: Vec<Self> = hygiene::judge(graph, allowed)
             .into_iter()
             .filter_map(|blemish| {
                 let package = graph.packages.get(blemish.package)?;

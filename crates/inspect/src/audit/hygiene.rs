@@ -142,12 +142,33 @@ pub struct Allowed {
     hosts: Vec<String>,
 }
 
+/// What names no registry's host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a registry is named by its host, such as `npm.company.example` or `localhost:4873`, but found `{0}`"
+)]
+pub struct HostError(String);
+
 impl Allowed {
     /// Lets packages come from `host`, and from no other that is not allowed too: `registry.npmjs.org`, or
-    /// `localhost:4873` with its port.
+    /// `localhost:4873` with its port; `crates.io` is all of crates.io's own.
+    ///
+    /// # Errors
+    /// Where it is more or less than a host.
+    pub fn host(mut self, host: &str) -> Result<Self, HostError> {
+        let written = host.to_ascii_lowercase();
+        let read = Host::of(&format!("https://{written}"));
+        let is_plain = !written.contains(|c: char| c.is_whitespace() || c.is_control());
+        let whole = read.name().filter(|name| is_plain && *name == hosts::canonical(&written));
+        let host = whole.ok_or_else(|| HostError(host.to_owned()))?;
+        self.hosts.push(host.to_owned());
+        Ok(self)
+    }
+
+    /// Those of both.
     #[must_use]
-    pub fn host(mut self, host: impl Into<String>) -> Self {
-        self.hosts.push(host.into().to_ascii_lowercase());
+    pub fn and(mut self, other: &Self) -> Self {
+        self.hosts.extend(other.hosts.iter().cloned());
         self
     }
 }

@@ -10,6 +10,7 @@ use time::{Date, Month, OffsetDateTime};
 use toml::Spanned;
 
 use super::finding::Finding;
+use super::hygiene::Allowed;
 use super::paths::{Way, Ways};
 use super::pattern::Pattern;
 
@@ -17,6 +18,7 @@ use super::pattern::Pattern;
 #[derive(Clone, Debug, Default)]
 pub struct Ignores {
     entries: Vec<Ignore>,
+    registries: Allowed,
 }
 
 /// One entry.
@@ -95,7 +97,20 @@ impl Ignores {
             let line = line(text, Some(written.span()));
             written.into_inner().read(line).map_err(|what| IgnoreError { line, what })
         };
-        Ok(Self { entries: file.ignore.into_iter().map(entry).collect::<Result<_, _>>()? })
+        let mut registries = Allowed::default();
+        for host in &file.registries {
+            registries = registries.host(host.get_ref()).map_err(|error| IgnoreError {
+                line: line(text, Some(host.span())),
+                what: error.to_string(),
+            })?;
+        }
+        Ok(Self { entries: file.ignore.into_iter().map(entry).collect::<Result<_, _>>()?, registries })
+    }
+
+    /// The registries that packages may come from; none: the one that most come from.
+    #[must_use]
+    pub const fn registries(&self) -> &Allowed {
+        &self.registries
     }
 
     /// What they say of findings on `now`'s day.
@@ -203,6 +218,8 @@ impl<'i> Judge<'i> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    registries: Vec<Spanned<String>>,
     #[serde(default)]
     ignore: Vec<Spanned<Written>>,
 }

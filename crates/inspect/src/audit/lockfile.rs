@@ -30,9 +30,12 @@ pub use error::{LockfileError, Warning};
 use fault::Fault;
 pub use surroundings::Surroundings;
 
-/// A lockfile is this large at most, in bytes: 128 MiB. The largest in use have a tenth of it, and to read one takes
-/// eight to twenty times its length of memory.
-pub const LARGEST: u64 = 128 << 20;
+/// A lockfile is this large at most, in bytes: 32 MiB, which is some hundred thousand packages; the largest in use have a
+/// third of it. To read one takes six times (npm) to eighteen times (Cargo) its length of memory: at most 600 MiB.
+pub const LARGEST: u64 = 32 << 20;
+
+/// What bun wrote before 1.2. A bun that has both reads the text, but one of that time the binary form alone.
+const BINARY: &str = "bun.lockb";
 
 /// So many doubts are told of one lockfile; whoever reads ten of them knows.
 const MOST_DOUBTS: usize = 100;
@@ -47,7 +50,7 @@ pub enum Dialect {
     Yarn,
     /// `pnpm-lock.yaml`, versions 5, 6 and 9.
     Pnpm,
-    /// `bun.lock`, the text; not the older `bun.lockb`.
+    /// `bun.lock`, the text.
     Bun,
     /// `Cargo.lock`.
     Cargo,
@@ -66,6 +69,12 @@ impl Dialect {
             _ => None,
         }
     }
+}
+
+/// Whether a file of this name says what is installed, in a form that is read here or not.
+#[must_use]
+pub fn is_lockfile(name: &str) -> bool {
+    name == BINARY || Dialect::of(name).is_some()
 }
 
 /// What the lockfile `path` says is installed, with what makes the answer doubtful.
@@ -87,6 +96,7 @@ pub fn read(path: &Path) -> Result<(Graph, Vec<Warning>), LockfileError> {
 /// What is installed where nothing locks it. npm keeps a lockfile in there, which says more.
 fn read_unlocked(path: &Path, name: &str) -> Result<(Graph, Vec<Warning>), LockfileError> {
     match name {
+        BINARY => Err(LockfileError::Binary { path: path.to_owned() }),
         "package.json" | "Cargo.toml" => Err(LockfileError::Unlocked { path: path.to_owned() }),
         "node_modules" => {
             let hidden = path.join(".package-lock.json");

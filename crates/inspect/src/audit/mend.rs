@@ -139,13 +139,13 @@ fn is_bundled(ways: &Ways<'_>, at: usize) -> bool {
     ways.graph().packages.get(at).is_some_and(|package| package.source == Source::Bundled)
 }
 
-/// Whether who asks for `range` may get `version`. Cargo.lock has no ranges: there, as Cargo does, what is compatible
-/// with what is `installed`.
+/// Whether who asks for `range` may get `version`. Where the lockfile has no ranges (Cargo's, and of what packages ask for
+/// pnpm's), what is compatible with what is `installed`.
 fn admits(ecosystem: Ecosystem, range: &str, version: &str, installed: &str) -> bool {
     let Some(version) = Version::parse(version) else { return false };
     let range = match ecosystem {
+        _ if range.is_empty() => format!("^{installed}"),
         Ecosystem::Npm => range.to_owned(),
-        Ecosystem::CratesIo if range.is_empty() => format!("^{installed}"),
         Ecosystem::CratesIo => requirement(range),
     };
     Range::parse(&range).is_some_and(|range| range.installs(&version))
@@ -264,6 +264,14 @@ mod tests {
         graph.packages[2].source = Source::Bundled;
         let mend = Mend::of(&Ways::of(&graph), &[2], Fixed::In("1.3.0".to_owned()));
         assert!(matches!(&mend, Mend::Upgrade { directs, .. } if *directs == ["a"]), "{mend:?}");
+    }
+
+    #[test]
+    fn a_root_that_is_among_the_packages_is_in_nobody_s_way() {
+        let mut graph = sketch("> z@1.2.0 1.2.0; shop > z 1.2.0");
+        graph.packages[1].source = Source::Folder(String::new());
+        let mend = Mend::of(&Ways::of(&graph), &[0], Fixed::In("1.3.0".to_owned()));
+        assert!(matches!(&mend, Mend::Raise { step: Step::Compatible, .. }), "{mend:?}");
     }
 
     #[test]

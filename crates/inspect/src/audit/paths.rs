@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
-use super::graph::{Graph, Package, Source, Want};
+use super::graph::{Graph, Package, Project, Source, Want};
 
 /// A graph, read against its arrows.
 #[derive(Debug)]
@@ -112,10 +112,13 @@ impl<'g> Ways<'g> {
     }
 }
 
-/// A workspace is installed as a link to its folder: what it asks for, its project asks for already.
+/// A workspace is installed as a link to its folder, and berry and Cargo have the root among the packages: what it asks
+/// for, its project asks for already.
 fn is_project(graph: &Graph, package: &Package) -> bool {
     let Source::Folder(folder) = &package.source else { return false };
-    !folder.is_empty() && graph.projects.iter().any(|project| project.folder == *folder)
+    let is_it =
+        |project: &Project| project.folder == *folder && (!folder.is_empty() || project.name == package.name);
+    graph.projects.iter().any(is_it)
 }
 
 /// Breadth first, from all projects at once.

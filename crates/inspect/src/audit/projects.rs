@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::lockfile::Dialect;
+use super::lockfile::is_lockfile;
 
 /// How deep a project may lie below the folder that is asked about.
 pub const DEEPEST: usize = 64;
@@ -103,7 +103,7 @@ impl Listing {
         let shrinkwrap = self.names.iter().any(|name| name == "npm-shrinkwrap.json");
         self.names
             .iter()
-            .filter(|name| Dialect::of(name).is_some())
+            .filter(|name| is_lockfile(name))
             .filter(move |name| !(shrinkwrap && *name == "package-lock.json"))
             .map(|name| self.folder.join(name))
     }

@@ -25,6 +25,30 @@ fn real_records_are_read_without_a_complaint() {
     assert_eq!(packages, 467);
 }
 
+/// What tells it is a category in RustSec's export, a weakness in GitHub's records, and the id in those of attacks.
+#[test]
+fn an_attack_is_told_in_each_maker_s_way() {
+    let record = |id: &str, of_package: &str, of_record: &str| {
+        format!(
+            r#"{{"id":"{id}","affected":[{{"package":{{"ecosystem":"crates.io","name":"a"}},
+"ranges":[{{"type":"SEMVER","events":[{{"introduced":"0.0.0-0"}}]}}],"database_specific":{{{of_package}}}}}],
+"database_specific":{{{of_record}}}}}"#
+        )
+    };
+    for (id, of_package, of_record, malicious) in [
+        ("RUSTSEC-2023-0115", r#""categories":["malicious"],"cvss":null,"informational":null"#, "", true),
+        ("RUSTSEC-2023-0115", r#""categories":["crypto-failure"]"#, "", false),
+        ("GHSA-1", "", r#""cwe_ids":["CWE-506"]"#, true),
+        ("GHSA-1", "", r#""cwe_ids":["CWE-79"]"#, false),
+        ("MAL-2024-1", "", "", true),
+    ] {
+        let text = record(id, of_package, of_record);
+        let read = osv::read(text.as_bytes()).unwrap();
+        assert_eq!(read.complaints, [], "{text}");
+        assert_eq!(read.advisories[0].1.malicious, malicious, "{text}");
+    }
+}
+
 /// The records came with npm's ranges beside OSV's events: two ways to say the same.
 #[test]
 fn spans_and_npms_ranges_agree() {

@@ -1,115 +1,231 @@
-//! A copy of what npm reads of a project, in which it may write.
+//! A copy of what a package manager reads of a project, in which it may write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::{fs, io};
 
-use panoply_inspect::audit::fix::Fix;
-use panoply_inspect::audit::fix::manifest::Manifest;
+use panoply_inspect::audit::fix::manager::{Manager, format};
+use panoply_inspect::audit::fix::manifest::{Manifest, ManifestError};
+use panoply_inspect::audit::fix::{Changes, Fix, cargo, workspace};
 use panoply_inspect::audit::graph::{Graph, Source};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-use super::text;
+use super::installer::Installer;
+use super::{settings, sources, text};
+use crate::audit::whole;
 use crate::trouble::Trouble;
 
 pub(super) struct Workbench {
     folder: TempDir,
     project: PathBuf,
+    manager: Manager,
+    /// Whether overrides are written to pnpm-workspace.yaml.
+    in_workspace: bool,
     lockfile: PathBuf,
-    /// What was copied, by its path in the project, as it was.
-    copied: BTreeMap<PathBuf, String>,
+    /// What may change, by its path in the project.
+    files: BTreeMap<PathBuf, File>,
+}
+
+/// A file of the project; of one that is not there `was` is nothing.
+#[derive(Debug)]
+struct File {
+    was: Option<String>,
+    now: String,
 }
 
 impl Workbench {
-    /// Copies the manifests and the lockfile, and makes the changes of `fix` in the manifests.
-    pub(super) fn set_up(lockfile: &Path, graph: &Graph, fix: &Fix) -> Result<Self, Trouble> {
-        let project = lockfile.parent().unwrap_or(Path::new("")).to_owned();
-        let name = PathBuf::from(lockfile.file_name().unwrap_or_default());
+    /// Copies the manifests, the settings and the lockfile.
+    pub(super) fn set_up(lockfile: &Path, graph: &Graph, manager: Manager) -> Result<Self, Trouble> {
         let folder = tempfile::tempdir().map_err(|error| {
             Trouble::new(
                 format_args!("no folder for a copy: {error}"),
                 "set TMPDIR to a folder that can be written to",
             )
         })?;
-        let mut bench =
-            Self { lockfile: folder.path().join(&name), folder, project, copied: BTreeMap::new() };
-        bench.copy(&name)?;
-        for manifest in manifests(graph)? {
-            bench.copy(&manifest)?;
+        let mut bench = Self {
+            folder,
+            project: lockfile.parent().unwrap_or(Path::new("")).to_owned(),
+            manager,
+            in_workspace: false,
+            lockfile: lockfile.file_name().unwrap_or_default().into(),
+            files: BTreeMap::new(),
+        };
+        bench.copy(bench.lockfile.clone())?;
+        if manager == Manager::Pnpm {
+            bench.refuse_set_up()?;
         }
-        let settings = PathBuf::from(".npmrc");
-        if bench.project.join(&settings).exists() {
-            bench.write(&settings, &harmless(&text(&bench.project.join(&settings))?))?;
+        for manifest in manifests(graph, manager)? {
+            bench.copy(manifest)?;
         }
-        bench.change(fix)?;
+        bench.copy_settings()?;
+        if manager == Manager::Cargo {
+            sources::stand_in(&bench.project, bench.folder.path())?;
+        }
+        let major = Installer::new(manager, bench.folder.path()).version()?;
+        let settings = bench.files.get(Path::new(WORKSPACE)).map_or("", |file| &file.now);
+        bench.in_workspace = major >= NO_OVERRIDES_IN_MANIFEST || workspace::overrides(settings);
         Ok(bench)
     }
 
-    pub(super) fn lockfile(&self) -> &Path {
-        &self.lockfile
+    pub(super) fn lockfile(&self) -> PathBuf {
+        self.folder.path().join(&self.lockfile)
     }
 
-    /// Lets npm write the lockfile. It installs nothing, and runs no program of a package or of the project.
-    pub(super) fn run(&self, fix: &Fix) -> Result<(), Trouble> {
-        let status = Command::new("npm")
-            .arg("update")
-            .args(["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"])
-            .arg("--git=git")
-            .arg("--")
-            .args(&fix.updates)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Trouble::new(
-                format_args!("npm could not write the lockfile ({status})"),
-                "its own words are above; nothing was written",
-            )),
-            Err(error) => Err(Trouble::new(
-                format_args!("npm cannot be started: {error}"),
-                "install npm, or put it on PATH",
-            )),
+    /// Lets the package manager write the lockfile for the changes of `fix`.
+    pub(super) fn run(&mut self, fix: &Fix) -> Result<(), Trouble> {
+        let takes_names = matches!(self.manager, Manager::Npm | Manager::Cargo);
+        if takes_names {
+            self.ask_for(&[&fix.changes])?;
+            self.installer().update(fix, &self.lockfile())?;
+        } else {
+            self.ask_for(&[&fix.changes, &fix.pins])?;
+            self.installer().install()?;
+            self.ask_for(&[&fix.changes])?;
+            self.installer().install()?;
         }
+        let written = text(&self.lockfile())?;
+        let Some(file) = self.files.get_mut(&self.lockfile) else { return Ok(()) };
+        let (before, after) = (file.was.as_deref().and_then(format), format(&written));
+        if before != after {
+            let said = |format: Option<&str>| format.unwrap_or("none").to_owned();
+            let program = self.manager.program();
+            return Err(Trouble::new(
+                format_args!(
+                    "{program} writes lockfiles of another format: `{}`, and this one has `{}`",
+                    said(after),
+                    said(before)
+                ),
+                format_args!("put the {program} on PATH that wrote it; nothing was written"),
+            ));
+        }
+        file.now = written;
+        Ok(())
     }
 
     /// Writes what has changed over the project's own files, each whole or not at all; unless somebody else has changed
     /// them meanwhile.
     pub(super) fn take_over(&self) -> Result<Vec<PathBuf>, Trouble> {
-        let mut written = Vec::new();
-        for (path, was) in &self.copied {
-            let now = text(&self.project.join(path))?;
-            if now != *was {
+        for (path, file) in &self.files {
+            let place = self.project.join(path);
+            let now = if place.exists() { Some(text(&place)?) } else { None };
+            if now != file.was {
                 return Err(Trouble::new(
-                    format_args!("`{}` has changed meanwhile", self.project.join(path).display()),
+                    format_args!("`{}` has changed meanwhile", place.display()),
                     "run it again",
                 ));
             }
         }
-        for (path, was) in &self.copied {
-            let now = text(&self.folder.path().join(path))?;
-            if now != *was {
-                let place = self.project.join(path);
-                replace(&place, &now).map_err(|error| {
-                    Trouble::new(
-                        format_args!("cannot write `{}`: {error}", place.display()),
-                        "check its rights; what git has is the old one",
-                    )
-                })?;
-                written.push(place);
-            }
+        let mut written = Vec::new();
+        for (path, file) in
+            self.files.iter().filter(|(_, file)| file.was.as_deref().unwrap_or_default() != file.now)
+        {
+            let place = self.project.join(path);
+            whole::write(&place, &file.now).map_err(|error| {
+                Trouble::new(
+                    format_args!("cannot write `{}`: {error}", place.display()),
+                    "check its rights; what git has is the old one",
+                )
+            })?;
+            written.push(place);
         }
         Ok(written)
     }
 
-    fn copy(&mut self, path: &Path) -> Result<(), Trouble> {
-        let place = self.project.join(path);
+    fn installer(&self) -> Installer<'_> {
+        Installer::new(self.manager, self.folder.path())
+    }
+
+    fn copy(&mut self, path: PathBuf) -> Result<(), Trouble> {
+        let place = self.project.join(&path);
         refuse_link(&self.project, &place)?;
         let text = text(&place)?;
-        self.write(path, &text)?;
-        self.copied.insert(path.to_owned(), text);
+        self.write(&path, &text)?;
+        self.files.insert(path, File { was: Some(text.clone()), now: text });
+        Ok(())
+    }
+
+    /// Before the projects' own document pnpm 11 writes what it is set up with, which brings programs: without them it
+    /// would write another lockfile.
+    fn refuse_set_up(&self) -> Result<(), Trouble> {
+        let lockfile = self.files.get(&self.lockfile).map_or("", |file| &file.now);
+        if lockfile.lines().all(|line| line.trim_end() != "---") {
+            return Ok(());
+        }
+        Err(Trouble::new(
+            "the lockfile has what pnpm is set up with, and no program of the project is run",
+            "change it by hand: `panoply audit` says how",
+        ))
+    }
+
+    fn copy_settings(&mut self) -> Result<(), Trouble> {
+        if let Some(program) =
+            settings::programs(self.manager).iter().find(|name| self.project.join(name).exists())
+        {
+            return Err(Trouble::new(
+                format_args!("`{program}` changes what is installed, and no program of the project is run"),
+                "change it by hand: `panoply audit` says how",
+            ));
+        }
+        for (name, harmless) in settings::of(self.manager) {
+            let place = self.project.join(name);
+            let was = if place.exists() { Some(text(&place)?) } else { None };
+            if let Some(was) = &was {
+                refuse_link(&self.project, &place)?;
+                self.write(Path::new(name), &kept(name, *harmless, was)?)?;
+            }
+            if *name == WORKSPACE {
+                let now = was.clone().unwrap_or_default();
+                self.files.insert(WORKSPACE.into(), File { was, now });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the manifests ask for all of `changes`, and for nothing that an earlier call has asked for.
+    fn ask_for(&mut self, changes: &[&Changes]) -> Result<(), Trouble> {
+        for file in self.files.values_mut() {
+            file.now = file.was.clone().unwrap_or_default();
+        }
+        for raise in changes.iter().flat_map(|changes| &changes.raises) {
+            let manager = self.manager;
+            self.change(&Path::new(&raise.folder).join(manager.manifest()), |text| match manager {
+                Manager::Cargo => cargo::raise(text, raise),
+                _ => changed(text, |manifest| manifest.raise(raise)),
+            })?;
+        }
+        for one in changes.iter().flat_map(|changes| &changes.overrides) {
+            let (manager, in_workspace) = (self.manager, self.in_workspace);
+            if manager == Manager::Pnpm && in_workspace {
+                self.change(Path::new(WORKSPACE), |text| workspace::add_override(text, one))?;
+            } else {
+                self.change(Path::new(manager.manifest()), |text| {
+                    changed(text, |manifest| manifest.add_override(one, manager))
+                })?;
+            }
+        }
+        for (path, file) in self.files.iter().filter(|(path, _)| **path != self.lockfile) {
+            let harmless = settings::of(self.manager).iter().find(|(name, _)| path == Path::new(name));
+            match harmless {
+                Some(_) if file.was.is_none() && file.now.is_empty() => {
+                    let _ = fs::remove_file(self.folder.path().join(path));
+                }
+                Some((name, harmless)) => self.write(path, &kept(name, *harmless, &file.now)?)?,
+                None => self.write(path, &file.now)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        path: &Path,
+        change: impl FnOnce(&str) -> Result<String, ManifestError>,
+    ) -> Result<(), Trouble> {
+        let file = self.files.get_mut(path).ok_or_else(|| {
+            Trouble::new(format_args!("no `{}`", path.display()), "the lockfile names it: install once more")
+        })?;
+        file.now = change(&file.now)
+            .map_err(|error| Trouble::new(error, "change it by hand: `panoply audit` says how"))?;
         Ok(())
     }
 
@@ -123,43 +239,24 @@ impl Workbench {
             )
         })
     }
-
-    fn change(&self, fix: &Fix) -> Result<(), Trouble> {
-        let mut manifests: BTreeMap<PathBuf, Manifest> = BTreeMap::new();
-        let open = |folder: &str| -> Result<(PathBuf, Manifest), Trouble> {
-            let path = Path::new(folder).join("package.json");
-            let text = self.copied.get(&path).ok_or_else(|| {
-                Trouble::new(
-                    format_args!("no `{}`", path.display()),
-                    "the lockfile names it: install once more",
-                )
-            })?;
-            Ok((path, Manifest::new(text.clone())))
-        };
-        let hint = "change it by hand: `panoply audit` says how";
-        for raise in &fix.raises {
-            let (path, manifest) = open(&raise.folder)?;
-            let manifest = manifests.entry(path).or_insert(manifest);
-            manifest.raise(raise).map_err(|error| Trouble::new(error, hint))?;
-        }
-        for one in &fix.overrides {
-            let (path, manifest) = open("")?;
-            let manifest = manifests.entry(path).or_insert(manifest);
-            manifest.add_override(one).map_err(|error| Trouble::new(error, hint))?;
-        }
-        manifests.iter().try_for_each(|(path, manifest)| self.write(path, manifest.as_str()))
-    }
 }
 
-/// Of the project's settings those that say where packages are: others name programs that npm would start, or send a
-/// secret of the environment to whoever the project likes.
-fn harmless(settings: &str) -> String {
-    let is_harmless = |line: &&str| {
-        let key = line.split('=').next().unwrap_or_default().trim();
-        let is_place = key == "registry" || key.ends_with(":registry") || key.starts_with("//");
-        is_place && !line.contains("${")
-    };
-    settings.lines().filter(is_harmless).flat_map(|line| [line, "\n"]).collect()
+fn changed(
+    text: &str,
+    change: impl FnOnce(&mut Manifest) -> Result<(), ManifestError>,
+) -> Result<String, ManifestError> {
+    let mut manifest = Manifest::new(text.to_owned());
+    change(&mut manifest)?;
+    Ok(manifest.as_str().to_owned())
+}
+
+fn kept(name: &str, harmless: fn(&str) -> Option<String>, text: &str) -> Result<String, Trouble> {
+    harmless(text).ok_or_else(|| {
+        Trouble::new(
+            format_args!("`{name}` cannot be read"),
+            "mend it: the package manager cannot read it either",
+        )
+    })
 }
 
 /// A link could lead out of the project, and would be replaced by a file.
@@ -177,13 +274,13 @@ fn refuse_link(project: &Path, place: &Path) -> Result<(), Trouble> {
 }
 
 /// The manifests that the lockfile is of: its own, those of workspaces, and those of folders that it links to.
-fn manifests(graph: &Graph) -> Result<BTreeSet<PathBuf>, Trouble> {
+fn manifests(graph: &Graph, manager: Manager) -> Result<Vec<PathBuf>, Trouble> {
     let projects = graph.projects.iter().map(|project| project.folder.as_str());
     let links = graph.packages.iter().filter_map(|package| match &package.source {
         Source::Folder(folder) => Some(folder.as_str()),
         _ => None,
     });
-    let mut manifests = BTreeSet::from([PathBuf::from("package.json")]);
+    let mut manifests = vec![PathBuf::from(manager.manifest())];
     for folder in projects.chain(links) {
         let folder = Path::new(folder);
         if !folder.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
@@ -192,26 +289,14 @@ fn manifests(graph: &Graph) -> Result<BTreeSet<PathBuf>, Trouble> {
                 "change it by hand: `panoply audit` says how",
             ));
         }
-        manifests.insert(
-            folder
-                .components()
-                .filter(|part| *part != Component::CurDir)
-                .collect::<PathBuf>()
-                .join("package.json"),
-        );
+        let folder: PathBuf = folder.components().filter(|part| *part != Component::CurDir).collect();
+        manifests.push(folder.join(manager.manifest()));
     }
+    manifests.sort();
+    manifests.dedup();
     Ok(manifests)
 }
 
-/// Keeps the file's rights.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let rights = fs::metadata(path)?.permissions();
-    let mut fresh = NamedTempFile::new_in(
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-    )?;
-    io::Write::write_all(&mut fresh, text.as_bytes())?;
-    fresh.as_file().set_permissions(rights)?;
-    fresh.as_file().sync_all()?;
-    fresh.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
+const WORKSPACE: &str = "pnpm-workspace.yaml";
+/// From this version on pnpm reads its settings in pnpm-workspace.yaml alone.
+const NO_OVERRIDES_IN_MANIFEST: u64 = 11;

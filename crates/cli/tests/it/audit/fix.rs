@@ -40,7 +40,7 @@ fn what_can_be_mended_is_and_npm_accepts_it() {
         "package.json: ms 2.0.0 becomes ^2.1.0",
         "package.json: of debug the dependency ms is overridden with ^2.1.0",
         "package.json: of send the dependency mime is overridden with ^1.4.2",
-        "node_modules/mime 1.4.1 → 1.6.0",
+        "  mime 1.4.1 → 1.6.0",
         "left: GHSA-3 in send 0.16.2",
         "nothing was written",
     ] {

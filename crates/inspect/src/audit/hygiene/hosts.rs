@@ -14,6 +14,9 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn of(address: &str) -> Self {
+        if address == CRATES_IO_INDEX {
+            return Self { scheme: "https".to_owned(), name: Some(CRATES_IO.to_owned()) };
+        }
         let Some((scheme, rest)) = address.split_once("://") else {
             return Self { scheme: String::new(), name: None };
         };
@@ -36,10 +39,18 @@ impl Host {
     }
 }
 
-/// yarn's name for npm's registry.
-fn canonical(host: &str) -> &str {
-    if host == "registry.yarnpkg.com" { "registry.npmjs.org" } else { host }
+/// yarn's name for npm's registry, and those of crates.io.
+pub(super) fn canonical(host: &str) -> &str {
+    match host {
+        "registry.yarnpkg.com" => "registry.npmjs.org",
+        "index.crates.io" | "static.crates.io" => CRATES_IO,
+        _ => host,
+    }
 }
+
+/// The name for all of its hosts: its index in git is a repository beside all others.
+pub(super) const CRATES_IO: &str = "crates.io";
+const CRATES_IO_INDEX: &str = "https://github.com/rust-lang/crates.io-index";
 
 fn is_loopback(host: &str) -> bool {
     let name = if host.starts_with('[') {
@@ -60,7 +71,7 @@ impl Usual {
     /// Those that are allowed, or else the one that most packages come from.
     pub(super) fn of(graph: &Graph, allowed: &[String]) -> Self {
         if !allowed.is_empty() {
-            return Self { hosts: allowed.iter().map(|host| canonical(host).to_owned()).collect() };
+            return Self { hosts: allowed.to_vec() };
         }
         let mut counts: HashMap<String, usize> = HashMap::new();
         for package in &graph.packages {
@@ -111,6 +122,9 @@ mod tests {
             ("http://localhost.evil.example/a/-/a.tgz", Some("localhost.evil.example"), true),
             ("git+ssh://git@github.com/o/r.git", Some("github.com"), false),
             ("git://github.com/o/r.git", Some("github.com"), true),
+            ("https://github.com/rust-lang/crates.io-index", Some("crates.io"), false),
+            ("https://github.com/rust-lang/crates.io-index/evil", Some("github.com"), false),
+            ("https://index.crates.io/", Some("crates.io"), false),
             ("file:../a.tgz", None, false),
             ("github:o/r#1", None, false),
         ] {

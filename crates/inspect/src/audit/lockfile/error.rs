@@ -29,6 +29,12 @@ pub enum LockfileError {
         /// The file.
         path: PathBuf,
     },
+    /// `bun.lockb`: bun's own binary form, of versions before 1.2.
+    #[error("`{path}` is in bun's older, binary form")]
+    Binary {
+        /// The file.
+        path: PathBuf,
+    },
     /// A manifest that nothing locks: what it would install today is not known.
     #[error("nothing says which versions `{path}` installs")]
     Unlocked {
@@ -59,6 +65,9 @@ impl LockfileError {
             Self::Unknown { .. } => {
                 "name a package-lock.json, npm-shrinkwrap.json, yarn.lock, pnpm-lock.yaml, bun.lock or Cargo.lock, \
                  or a folder node_modules"
+            }
+            Self::Binary { .. } => {
+                "`bun install --save-text-lockfile --lockfile-only` writes bun.lock; then remove bun.lockb"
             }
             Self::Unlocked { .. } => {
                 "install once with the package manager, and commit the lockfile it writes"

@@ -22,6 +22,12 @@ impl Fault {
         Self::at(1, format!("`{file}` beside it: {cause}"))
     }
 
+    /// The same where the text is the end of a longer one.
+    pub(super) fn after(mut self, lines: usize) -> Self {
+        self.line += lines;
+        self
+    }
+
     pub(super) fn in_file(self, path: &Path) -> LockfileError {
         LockfileError::Malformed { path: path.to_owned(), line: self.line, source: self }
     }

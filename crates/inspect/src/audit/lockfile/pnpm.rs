@@ -1,7 +1,8 @@
 //! `pnpm-lock.yaml` of versions 5, 6 and 9.
 //!
 //! Packages are named by their paths in pnpm's store, with the peers that they got. Ranges stand there for what the
-//! projects ask for alone. `requiresBuild` is written down until version 6.
+//! projects ask for alone. `requiresBuild` is written down until version 6. Since pnpm 11 what pnpm itself is set up with
+//! has a YAML document of its own, before that of the projects.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -53,6 +54,11 @@ struct Importer<'a> {
     dev_dependencies: Names<'a, Answer<'a>>,
     #[serde(borrow)]
     optional_dependencies: Names<'a, Answer<'a>>,
+    // What pnpm is set up with, and pnpm itself: neither is there when the app runs.
+    #[serde(borrow)]
+    config_dependencies: Names<'a, Answer<'a>>,
+    #[serde(borrow)]
+    package_manager_dependencies: Names<'a, Answer<'a>>,
 }
 
 /// A version, or since version 6 an object of specifier and version.
@@ -107,6 +113,58 @@ struct Resolution<'a> {
 }
 
 pub(super) fn parse(text: &str, surroundings: &Surroundings) -> Result<Graph, Fault> {
+    let mut graph = Graph::default();
+    for (lines_before, document) in documents(text)? {
+        let one = parse_document(document, surroundings).map_err(|fault| fault.after(lines_before))?;
+        join(&mut graph, one, lines_before);
+    }
+    Ok(graph)
+}
+
+/// The documents of a text, each with the number of lines before it (YAML 1.2 § 9.1.2).
+fn documents(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
+    let (mut documents, mut begin, mut lines_before, mut offset) = (Vec::new(), 0, 0, 0);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim_end() == "---" {
+            documents.push((lines_before, text.get(begin..offset).unwrap_or_default()));
+            (begin, lines_before) = (offset + line.len(), number + 1);
+        }
+        if documents.len() > MOST_DOCUMENTS {
+            return Err(Fault::at(
+                number + 1,
+                format!("there are more than {MOST_DOCUMENTS} YAML documents"),
+            ));
+        }
+        offset += line.len();
+    }
+    documents.push((lines_before, text.get(begin..).unwrap_or_default()));
+    let is_blank = |document: &str| document.trim().is_empty();
+    // Of blank ones the last is left: a text without anything is no lockfile.
+    let all_blank = documents.iter().all(|(_, document)| is_blank(document));
+    documents.retain(|(_, document)| all_blank || !is_blank(document));
+    Ok(documents)
+}
+
+/// Adds what another document says.
+fn join(graph: &mut Graph, other: Graph, lines_before: usize) {
+    let shift = graph.packages.len();
+    let shifted = |mut wants: Vec<Want>| {
+        for want in &mut wants {
+            want.package = want.package.map(|package| package + shift);
+        }
+        wants
+    };
+    let projects = other.projects.into_iter();
+    graph.projects.extend(projects.map(|one| Project { wants: shifted(one.wants), ..one }));
+    let packages = other.packages.into_iter().map(|one| Package {
+        line: one.line.map(|line| line + lines_before),
+        wants: shifted(one.wants),
+        ..one
+    });
+    graph.packages.extend(packages);
+}
+
+fn parse_document(text: &str, surroundings: &Surroundings) -> Result<Graph, Fault> {
     let lockfile: Lockfile<'_> = serde_saphyr::from_str_with_options(text, options(text))?;
     let keys = Keys::of(&lockfile)?;
     let installed = lockfile.installed();
@@ -236,6 +294,7 @@ impl<'a> Lockfile<'a> {
                 production: &self.dependencies,
                 development: &self.dev_dependencies,
                 optional: &self.optional_dependencies,
+                set_up: [&[], &[]],
             };
             return vec![("", alone)];
         }
@@ -250,6 +309,7 @@ impl<'a> Importer<'a> {
             production: &self.dependencies,
             development: &self.dev_dependencies,
             optional: &self.optional_dependencies,
+            set_up: [&self.config_dependencies, &self.package_manager_dependencies],
         }
     }
 }
@@ -304,11 +364,15 @@ struct Asker<'t, 'a> {
     production: &'t [(Text<'a>, Answer<'a>)],
     development: &'t [(Text<'a>, Answer<'a>)],
     optional: &'t [(Text<'a>, Answer<'a>)],
+    set_up: [&'t [(Text<'a>, Answer<'a>)]; 2],
 }
 
 impl<'t, 'a> Asker<'t, 'a> {
-    fn lists(&self) -> [(&'t [(Text<'a>, Answer<'a>)], Kind); 3] {
+    fn lists(&self) -> [(&'t [(Text<'a>, Answer<'a>)], Kind); 5] {
+        let [config, manager] = self.set_up;
         [
+            (config, Kind::Development),
+            (manager, Kind::Development),
             (self.production, Kind::Production),
             (self.development, Kind::Development),
             (self.optional, Kind::Optional),
@@ -357,6 +421,8 @@ fn options(text: &str) -> Options {
 }
 
 const DEEPEST: usize = 32;
+/// pnpm writes two at most.
+const MOST_DOCUMENTS: usize = 8;
 
 impl<'de: 'a, 'a> Deserialize<'de> for Answer<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -400,6 +466,39 @@ impl<'de> Visitor<'de> for AnswerVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As pnpm 11 writes it where there are `configDependencies`.
+    const TWO: &str = "---\nlockfileVersion: '9.0'\nimporters:\n  .:\n    configDependencies:\n      tool:\n        \
+                       specifier: 1.0.0\n        version: 1.0.0\npackages:\n  tool@1.0.0:\n    resolution: {}\n\
+                       snapshots:\n  tool@1.0.0: {}\n---\nlockfileVersion: '9.0'\nimporters:\n  .:\n    \
+                       dependencies:\n      a:\n        specifier: ^1.0.0\n        version: 1.0.0\npackages:\n  \
+                       a@1.0.0:\n    resolution: {}\n  b@1.0.0:\n    resolution: {}\nsnapshots:\n  a@1.0.0:\n    \
+                       dependencies:\n      b: 1.0.0\n  b@1.0.0: {}\n";
+
+    #[test]
+    fn all_documents_are_read() {
+        let graph = parse(TWO, &Surroundings::none()).unwrap();
+        let told: Vec<_> = graph.packages.iter().map(|one| (&*one.place, one.line, one.scope)).collect();
+        assert_eq!(
+            told,
+            [
+                ("tool@1.0.0", Some(10), Scope::Development),
+                ("a@1.0.0", Some(23), Scope::Production),
+                ("b@1.0.0", Some(25), Scope::Production)
+            ]
+        );
+        assert_eq!(graph.packages[1].wants[0].package, Some(2));
+        for (text, line) in [
+            (TWO.replace("  b@1.0.0: {}\n", "  b@1.0.0: {}\n  b@1.0.0: {}\n"), 32),
+            ("---\n".repeat(20), 9),
+            (format!("{TWO}---\n[]\n"), 33),
+            (String::new(), 1),
+            ("---\n".to_owned(), 1),
+        ] {
+            let fault = parse(&text, &Surroundings::none()).unwrap_err();
+            assert_eq!(fault.line, line, "{text}: {fault}");
+        }
+    }
 
     #[test]
     fn a_key_tells_name_and_version() {

@@ -90,6 +90,8 @@ impl<'t> Reader<'t> {
             Some("unmaintained" | "notice") => Some(Severity::Low),
             _ => score.and_then(Severity::from_score),
         });
+        // RustSec's word, where its records have no other sign of an attack.
+        let categories: Vec<String> = self.list("categories", specific.categories);
         let last_known = specific.last_known_affected_version_range;
         let affected = Affected {
             spans: self.spans(affected.ranges),
@@ -111,7 +113,7 @@ impl<'t> Reader<'t> {
             summary: common.summary.clone(),
             severity,
             score,
-            malicious: common.is_malicious(),
+            malicious: common.is_malicious() || categories.iter().any(|category| category == "malicious"),
             url: common.url.clone(),
             cwes: common.cwes.clone(),
             functions: self.functions(&own),

@@ -97,6 +97,8 @@ pub(super) struct Specific<'t> {
     #[serde(borrow)]
     pub(super) informational: Option<&'t RawValue>,
     #[serde(borrow)]
+    pub(super) categories: Option<&'t RawValue>,
+    #[serde(borrow)]
     pub(super) cvss: Option<&'t RawValue>,
     #[serde(borrow)]
     pub(super) affected_functions: Option<&'t RawValue>,

@@ -332,7 +332,8 @@ fn judge(
     };
     let list = List(records);
     let ignores = Ignores::parse(ignores).unwrap();
-    let audit = Audit { advisories: Some(&list), ignores: &ignores, omit, now: now() };
+    let registries = ignores.registries();
+    let audit = Audit { advisories: Some(&list), ignores: &ignores, registries, omit, now: now() };
     let mut report = audit.judge(graphs, doubts);
     report.database = Some(database);
     report

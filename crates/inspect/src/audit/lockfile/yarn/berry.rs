@@ -26,8 +26,7 @@ pub(super) fn graph(nodes: &[Node<'_>], surroundings: &Surroundings) -> Result<G
             .ok_or_else(|| Fault::at(node.line, format!("`{}` has no `resolution`", node.key())))?;
         let (name, reference) = manifest::split_version(resolution);
         let reference = reference.unwrap_or_default();
-        if let Some(folder) = reference.strip_prefix("workspace:") {
-            let folder = folder.trim_start_matches('.').trim_start_matches('/');
+        if let Some(folder) = workspace(reference) {
             graph.projects.push(project(name, folder, node, &answers, surroundings)?);
         }
         graph.packages.push(package(name, reference, node, &answers));
@@ -122,12 +121,20 @@ fn range_of(written: &str) -> &str {
     }
 }
 
+/// The folder of a workspace; of the root, which is `workspace:.`, it is empty.
+fn workspace(reference: &str) -> Option<&str> {
+    Some(reference.strip_prefix("workspace:")?.trim_start_matches('.').trim_start_matches('/'))
+}
+
 fn source(reference: &str) -> Source {
     let place = reference.split("::").next().unwrap_or(reference);
     if place.starts_with("npm:") || place.starts_with("patch:") {
         return Source::Registry(archive(reference));
     }
-    for local in ["workspace:", "link:", "portal:"] {
+    if let Some(folder) = workspace(place) {
+        return Source::Folder(folder.to_owned());
+    }
+    for local in ["link:", "portal:"] {
         if let Some(folder) = place.strip_prefix(local) {
             return Source::Folder(folder.to_owned());
         }
