@@ -31,10 +31,12 @@ pub(crate) struct Reload {
 impl Reload {
     /// To be called before the file is read.
     pub(crate) fn listen(file: Option<&Path>) -> Result<Self, Trouble> {
+        let ignored = is_ignored(1);
         Ok(Self {
             hangup: signals::hear(unix::SignalKind::hangup())?,
             file: file.map(Watched::begin),
-            has_terminal: has_terminal(),
+            // Who started it with nohup has said that the terminal may go.
+            has_terminal: has_terminal() && !ignored,
         })
     }
 
@@ -80,6 +82,15 @@ pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>)
             );
         }
     }
+}
+
+/// Whether this process was started with a signal ignored (proc_pid_status(5)).
+fn is_ignored(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// A terminal that hung up is nobody's any more (tty_ioctl(4)): the signal alone does not tell.

@@ -55,11 +55,15 @@ pub(crate) async fn serve(
     // Small answers must not wait for a full segment.
     let _ = stream.set_nodelay(true);
     // What waits in the kernel is read by nobody yet: by the little that is left there, a reader's pace is seen.
-    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+    let socket = socket2::SockRef::from(&stream);
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    // A visitor who is gone without a word would be waited for as long as the app has nothing to say to him.
+    let alive = socket2::TcpKeepalive::new().with_time(QUIET).with_interval(BETWEEN).with_retries(PROBES);
+    let _ = socket.set_tcp_keepalive(&alive);
     let terms = &open.places().terms;
     let address = match visitor(&mut stream, address, &open).await {
         Ok(address) => address,
-        Err(cut) => return open.places().cuts.count(cut, address.ip()),
+        Err((cut, whose)) => return open.places().cuts.count(cut, whose.ip()),
     };
     match door {
         Door::Https { era, log } => {
@@ -106,15 +110,19 @@ pub(crate) async fn serve(
 }
 
 /// Whose connection it is: of whoever is at its other end, or whom a balancer names first.
-async fn visitor(stream: &mut TcpStream, peer: SocketAddr, open: &Open) -> Result<SocketAddr, Cut> {
+async fn visitor(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    open: &Open,
+) -> Result<SocketAddr, (Cut, SocketAddr)> {
     let places = open.places();
     if !places.is_balancer(peer.ip()) {
         return Ok(peer);
     }
     let said = tokio::time::timeout(places.terms.handshake.duration(), proxy_header(stream)).await;
-    let Ok(Ok(source)) = said else { return Err(Cut::ProxyHeader) };
+    let Ok(Ok(source)) = said else { return Err((Cut::ProxyHeader, peer)) };
     let visitor = source.unwrap_or(peer);
-    open.claim(visitor.ip())?;
+    open.claim(visitor.ip()).map_err(|cut| (cut, visitor))?;
     Ok(visitor)
 }
 
@@ -345,6 +353,10 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
+/// Before the kernel asks whether somebody is still there, and how often it asks.
+const QUIET: Duration = Duration::from_secs(60);
+const BETWEEN: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
 /// For what is on its way when a connection is told that it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// In bytes. Half of it has to go before the kernel asks for more: who takes so much a minute is seen to be steady.

@@ -33,12 +33,22 @@ impl Pace {
         self.waiting.get_or_insert(now);
     }
 
+    /// `bytes` more are there to take at once, and are worth their time.
+    pub(crate) fn hand(&mut self, bytes: usize, now: Instant) {
+        self.earn(bytes);
+        self.wait(now);
+    }
+
     /// It took `bytes`, and there is nothing to take for now.
     pub(crate) fn took(&mut self, bytes: usize, now: Instant) {
         if let Some(since) = self.waiting.take() {
             let waited = now.saturating_duration_since(since);
             self.credit = self.credit.saturating_sub(waited.saturating_sub(self.idle));
         }
+        self.earn(bytes);
+    }
+
+    fn earn(&mut self, bytes: usize) {
         let worth = Duration::from_millis((bytes as u64).saturating_mul(1000) / A_SECOND);
         self.credit = self.credit.saturating_add(worth).min(self.ceiling);
     }
@@ -53,8 +63,8 @@ impl Pace {
     }
 }
 
-/// So many bytes give a second more.
-const A_SECOND: u64 = 10 * 1024;
+/// So many bytes give a second more: a slow line has several answers to carry at once.
+const A_SECOND: u64 = 2 * 1024;
 /// Who takes six megabytes and then nothing is waited for no longer than this.
 const CEILING: Duration = Duration::from_secs(600);
 

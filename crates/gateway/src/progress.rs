@@ -28,6 +28,9 @@ impl<B> Progress<B> {
     }
 }
 
+/// There is nothing more of the body: from here on it is the app that is waited for.
+pub(crate) const ENDED: u32 = u32::MAX;
+
 impl<B: Body> Body for Progress<B> {
     type Data = B::Data;
     type Error = B::Error;
@@ -37,15 +40,21 @@ impl<B: Body> Body for Progress<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let mut frame = this.body.poll_frame(context);
+        let mut this = this;
+        let mut frame = this.body.as_mut().poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
             hop::strip_trailers(trailers);
             forwarded::strip_trailers(trailers);
         }
-        if frame.is_ready() {
-            this.frames.fetch_add(1, Ordering::Relaxed);
+        match &frame {
+            Poll::Ready(Some(Ok(_))) => _ = this.frames.fetch_add(1, Ordering::Relaxed),
+            Poll::Ready(_) => this.frames.store(ENDED, Ordering::Relaxed),
+            Poll::Pending => {}
+        }
+        if this.body.is_end_stream() {
+            this.frames.store(ENDED, Ordering::Relaxed);
         }
         frame
     }

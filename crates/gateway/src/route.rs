@@ -120,6 +120,15 @@ impl Routes {
         self.sites().map(|site| &site.whole.upstreams)
     }
 
+    /// Goes on with what `before` knew of the places of the same sites' apps.
+    pub(crate) fn go_on_from(&self, before: &Self) {
+        for (site, app) in self.upstreams() {
+            for (_, known) in before.upstreams().filter(|(known, _)| *known == site) {
+                app.go_on_from(known);
+            }
+        }
+    }
+
     /// Reads the files of all apps: see [`Upstreams::open`].
     ///
     /// # Errors
@@ -239,12 +248,16 @@ struct Context<'c> {
 
 impl SiteRoutes {
     fn new(context: &Context<'_>, site: &Site, index: usize) -> Result<Self, SettingError> {
-        let name = site.hosts.first().map_or("", HostName::as_str);
-        let app = |addresses: &[Upstream], terms: &config::Upstreams| {
-            Arc::new(Upstreams::new(addresses, terms, name, context.keys))
+        // A check asks by it, which no app has to know a wildcard for.
+        let name = site.hosts.iter().find(|host| host.wildcard().is_none()).map_or("", HostName::as_str);
+        let app = |addresses: &[Upstream], terms: &config::Upstreams, rule: Option<&str>| {
+            Arc::new(Upstreams::new(addresses, terms, name, rule, context.keys))
         };
-        let own = |rule: &Rule| (!rule.upstream.is_empty()).then(|| app(&rule.upstream, &rule.upstreams));
-        let sites = app(&site.upstream, &site.upstreams);
+        let own = |rule: &Rule| {
+            let path = rule.path.to_string();
+            (!rule.upstream.is_empty()).then(|| app(&rule.upstream, &rule.upstreams, Some(&path)))
+        };
+        let sites = app(&site.upstream, &site.upstreams, None);
         let route =
             |path: Option<&RulePath>, rule: &Policies, app: &Arc<Upstreams>| -> Result<Route, SettingError> {
                 let shield = Arc::new(shield(context, site, rule)?);

@@ -65,9 +65,12 @@ impl Served {
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
         let routes = Arc::new(routes(&config, Arc::clone(world))?);
         routes.open(&config.sites)?;
+        routes.go_on_from(&self.routes);
         let tls = Tls::after(&self.tls, &config, Arc::clone(world))?;
         if speaks_as(&self.config, &config) {
             let (answers, orders) = (self.answers.clone(), self.orders.clone());
+            // Under the same names there may be others.
+            self.tls.look_soon();
             let (tls, https_port) = (Arc::clone(&self.tls), config.https.addr().port());
             return Ok((Self { config, routes, tls, https_port, answers, orders }, None));
         }
@@ -98,6 +101,8 @@ impl Served {
 /// Whether `next` asks of TLS what `before` does, and nothing else.
 fn speaks_as(before: &Config, next: &Config) -> bool {
     before.tls == next.tls
+        && before.keys.is_some() == next.keys.is_some() // which a shared store needs
+        && before.http.is_some() == next.http.is_some() // by which an authority can ask
         && before.state == next.state
         && before.sites.len() == next.sites.len()
         && continues(before, next)

@@ -36,6 +36,7 @@ use files::{Digest, Pair, Seen};
 use self_made::SelfMade;
 use terms::{Common, Terms};
 use tickets::TicketKeys;
+use tokio::sync::Notify;
 
 pub(crate) use accept::{Accepted, Called};
 pub use certificate::Certificate;
@@ -56,6 +57,8 @@ pub(crate) struct Tls {
     first: Terms,
     common: Common,
     world: Arc<World>,
+    /// It is time to look at the files.
+    changed: Arc<Notify>,
     /// What an authority is shown that comes to see whether a name is ours.
     answers: OnceLock<Answers>,
     /// For which names a visitor may begin an order.
@@ -123,6 +126,7 @@ impl Tls {
             first,
             common,
             world,
+            changed: Arc::default(),
             answers: OnceLock::new(),
             demand: OnceLock::new(),
         })

@@ -50,7 +50,8 @@ pub(crate) struct Upstreams {
     /// Where some are reached over TLS.
     secured: OnceLock<Secured>,
     maintenance: OnceLock<Maintenance>,
-    sticky: Option<Vec<Route>>,
+    /// The name of the cookie, and what it holds for each of the targets.
+    sticky: Option<(String, Vec<Route>)>,
     /// Shows a Node child whose request this is; it is known once the child's preload said hello.
     proof: OnceLock<Proof>,
 }
@@ -63,11 +64,13 @@ struct Route {
 }
 
 impl Upstreams {
-    /// The app of `site` (its first name) at these addresses; at none yet, where it is still to be started.
+    /// The app of `site` (its first name), or of a rule of it, at these addresses; at none yet, where it is still to be
+    /// started.
     pub(crate) fn new(
         addresses: &[Upstream],
         terms: &config::Upstreams,
         site: &str,
+        rule: Option<&str>,
         keys: Option<&Keys>,
     ) -> Self {
         let targets = if addresses.is_empty() {
@@ -79,8 +82,10 @@ impl Upstreams {
         let sticky = several.then(|| {
             let sticky = Sticky::new(keys, site);
             let token = |address: &Upstream| sticky.token(&address.to_string());
-            let tokens = addresses.iter().map(token);
-            tokens.map(|token| Route { cookie: sticky::cookie(&token), token }).collect()
+            let name = sticky.name(rule);
+            let route = |token: String| Route { cookie: sticky::cookie(&name, &token), token };
+            let routes = addresses.iter().map(token).map(route).collect();
+            (name, routes)
         });
         Self {
             targets,
@@ -101,6 +106,9 @@ impl Upstreams {
     /// # Errors
     /// When one cannot be read, or no certificate could be for an app at `https://` or `h2://`.
     pub(crate) fn open(&self, maintenance: Option<&config::Maintenance>) -> Result<(), GatewayError> {
+        if self.secured.get().is_some() || self.maintenance.get().is_some() {
+            return Ok(()); // the app of several rules
+        }
         let mut at_https =
             self.targets().iter().map(Target::address).filter(|at| at.scheme().is_secured()).peekable();
         if at_https.peek().is_some() {
@@ -113,6 +121,15 @@ impl Upstreams {
             let _ = self.maintenance.set(Maintenance::open(settings)?);
         }
         Ok(())
+    }
+
+    /// Goes on with what `before` knew of the same places: a changed file makes no sick place well.
+    pub(crate) fn go_on_from(&self, before: &Self) {
+        for target in self.targets() {
+            if let Some(known) = before.targets().iter().find(|known| known.address() == target.address()) {
+                target.health.go_on_from(&known.health, self.terms.health.is_some());
+            }
+        }
     }
 
     /// What visitors get instead of the app, while it is worked on.
@@ -149,13 +166,15 @@ impl Upstreams {
 
     /// The place that a visitor had before, as its cookie says.
     pub(crate) fn had(&self, headers: &HeaderMap) -> Option<usize> {
-        let token = sticky::brought(headers).filter(|_| self.sticky.is_some())?;
-        self.sticky.as_ref()?.iter().position(|route| route.token.as_bytes() == token)
+        let (name, routes) = self.sticky.as_ref()?;
+        let token = sticky::brought(headers, name)?;
+        routes.iter().position(|route| route.token.as_bytes() == token)
     }
 
     /// The cookie for a visitor who came to the place at `index`, and had another before, or none.
     pub(crate) fn cookie(&self, index: usize, had: Option<usize>) -> Option<&HeaderValue> {
-        let route = self.sticky.as_ref().filter(|_| had != Some(index))?.get(index)?;
+        let (_, routes) = self.sticky.as_ref().filter(|_| had != Some(index))?;
+        let route = routes.get(index)?;
         route.cookie.as_ref()
     }
 
@@ -194,6 +213,10 @@ impl Upstreams {
         }
         if order().next().is_none() {
             return Err(NoTurn::Nowhere);
+        }
+        // One that is well has as many as may wait: those that are sick would not help.
+        if order().any(|index| is_well(&index)) {
+            return Err(NoTurn::Full);
         }
         order()
             .filter(|index| !is_well(index))
@@ -273,7 +296,7 @@ mod tests {
     fn upstreams(settings: &str, count: u16) -> Upstreams {
         let addresses: Vec<Upstream> =
             (1..=count).map(|port| format!("http://127.0.0.1:{port}").parse().unwrap()).collect();
-        Upstreams::new(&addresses, &toml::from_str(settings).unwrap(), "shop.example", None)
+        Upstreams::new(&addresses, &toml::from_str(settings).unwrap(), "shop.example", None, None)
     }
 
     fn turns(upstreams: &Upstreams, count: usize) -> Vec<usize> {

@@ -59,7 +59,13 @@ impl Server {
         let client = self.client().await?;
         // Two at once would both find nothing. The lock ends with the statement.
         let sql = format!("SELECT pg_advisory_xact_lock({MIGRATION});\n{sql}");
-        client.batch_execute(&sql).await.map_err(judge)
+        match tokio::time::timeout(self.timeout, client.batch_execute(&sql)).await {
+            Ok(done) => done.map_err(judge),
+            Err(_) => {
+                drop(Client::take(client));
+                Err(StoreError::Slow(self.timeout))
+            }
+        }
     }
 
     /// Asks what does no harm when it is asked twice.

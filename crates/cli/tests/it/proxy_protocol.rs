@@ -16,7 +16,7 @@ use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
 
 const BEHIND: &str =
-    "proxy_protocol = [\"127.0.0.0/30\"]\n[connections]\nmost_by_client = 2\nhandshake = \"1s\"\n";
+    "proxy_protocol = [\"127.0.0.0/30\"]\n[connections]\nmost_by_client = 2\nhandshake = \"3s\"\n";
 
 /// curl's exit code, and what it was answered with.
 fn curl(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {

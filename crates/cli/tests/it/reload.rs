@@ -200,7 +200,7 @@ async fn a_connection_ends_when_its_site_is_another_and_no_sooner_than_its_answe
         let mut chunk = [0; 4096];
         while let Ok(read @ 1..) = stream.read(&mut chunk) {
             record.add(&chunk[..read]);
-            std::thread::sleep(Duration::from_millis(2500));
+            std::thread::sleep(Duration::from_secs(6));
             let _ = stream.write_all(OLD);
         }
     });
@@ -212,7 +212,10 @@ async fn a_connection_ends_when_its_site_is_another_and_no_sooner_than_its_answe
         tokio::spawn(async move {
             let mut kept = client.keep(http_2).await;
             let answer = client.ask_on(&mut kept, get("/")).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while !kept.is_closed() && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             (answer.text().to_owned(), kept.is_closed())
         })
     });

@@ -48,7 +48,7 @@ async fn no_read_is_lost_and_no_write_done_twice_when_one_of_three_is_killed_and
 async fn one_that_hangs_costs_no_read_and_is_found_by_its_check() {
     let places = Places::start();
     let checks = "upstreams.health = '/health'\nupstreams.check_every = '200ms'\n\
-                  upstreams.check_deadline = '150ms'\nupstreams.answer = '1s'";
+                  upstreams.check_deadline = '150ms'\nupstreams.answer = '3s'";
     let gateway = serve(&places.addresses(), checks);
     let load = Load::begin(&gateway.client());
     settled(Duration::from_millis(500)).await;
@@ -109,9 +109,9 @@ async fn what_can_be_sent_again_goes_to_one_other_place_and_the_rest_to_none() {
 
 #[tokio::test]
 async fn what_was_never_written_goes_on_whatever_it_is() {
-    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let down = down();
     let (cut_off, _full) = cut_off().await;
-    for (away, name) in [(down, "refuses"), (cut_off, "cut off")] {
+    for (away, name) in [(down.local_addr().unwrap(), "refuses"), (cut_off, "cut off")] {
         let good = Recorder::answering(OK);
         let gateway = serve(&[away, good.address()], "upstreams.connect = '300ms'");
         for count in 1..=6 {
@@ -125,9 +125,11 @@ async fn what_was_never_written_goes_on_whatever_it_is() {
 
 #[tokio::test]
 async fn when_all_are_out_all_are_tried_and_502_is_told_from_504() {
-    let down = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Ports that nobody else is given meanwhile, and where nobody listens.
+    let taken = [down(), down(), down(), down()];
+    let at = |index: usize| taken[index].local_addr().unwrap();
     let (cut_off, _full) = cut_off().await;
-    for (places, status) in [(vec![down(), down()], 502), (vec![cut_off], 504)] {
+    for (places, status) in [(vec![at(0), at(1)], 502), (vec![cut_off], 504)] {
         let gateway = serve(&places, "upstreams.connect = '300ms'");
         for _ in 0..3 {
             for answer in gateway.client().both(|| get("/")).await {
@@ -136,10 +138,11 @@ async fn when_all_are_out_all_are_tried_and_502_is_told_from_504() {
             }
         }
     }
-    let address = down();
-    let gateway = serve(&[address, down()], "");
+    let gateway = serve(&[at(2), at(3)], "");
     assert_eq!(gateway.client().get("/").await.status, 502);
-    let listener = std::net::TcpListener::bind(address).unwrap();
+    let [_first, _second, back, _last] = taken;
+    let listener = back.listen(16).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let _ = stream.read(&mut [0; 4096]);
@@ -177,7 +180,8 @@ async fn streams_that_are_open_count_as_under_way() {
     let other = client.begin(get("/other")).await;
     assert_eq!(places[free].heads(1).len(), 1, "it went where nothing was under way");
     drop(other);
-    settled(Duration::from_millis(100)).await;
+    // The gateway has to notice first.
+    settled(Duration::from_secs(1)).await;
     for _ in 0..4 {
         assert_eq!(client.get("/x").await.status, 200);
     }
@@ -304,6 +308,13 @@ fn figure(gateway: &Gateway, name: &str, place: SocketAddr) -> String {
 
 async fn settled(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// A place where nobody listens, and that nobody else is given meanwhile.
+fn down() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket
 }
 
 /// A place that no connection comes to and that says nothing, like one behind a cable that was cut: its queue is full, so

@@ -36,8 +36,6 @@ struct Held<B> {
     /// Empty once it was given up.
     there: Option<(B, Asked)>,
     pace: Pace,
-    /// How much was handed out last.
-    last: usize,
 }
 
 type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
@@ -54,8 +52,8 @@ impl<B: Body<Data = Bytes> + Unpin + Send + std::fmt::Debug + 'static> Handed<B>
     fn share(&mut self, last: usize) {
         let Answer::Own { body, asked } = std::mem::replace(&mut self.0, Answer::Gone) else { return };
         let life = Arc::clone(&asked.0);
-        let mut held = Held { there: Some((body, asked)), pace: Pace::of_stream(life.terms.unread), last };
-        held.pace.wait(clock::now());
+        let mut held = Held { there: Some((body, asked)), pace: Pace::of_stream(life.terms.unread) };
+        held.pace.hand(last, clock::now());
         let slot = Arc::new(Slot(Mutex::new(held)));
         let answer: Weak<dyn Unread> = Arc::downgrade(&slot) as Weak<dyn Unread>;
         life.watch(answer);
@@ -78,11 +76,15 @@ where
         let polled = match &mut self.0 {
             Answer::Own { body, .. } => {
                 let polled = Pin::new(&mut *body).poll_frame(context);
-                if let Poll::Ready(Some(Ok(frame))) = &polled
-                    && !body.is_end_stream()
-                {
-                    let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    self.share(bytes);
+                match &polled {
+                    Poll::Ready(Some(Ok(frame))) if !body.is_end_stream() => {
+                        let bytes = frame.data_ref().map_or(0, Bytes::len);
+                        self.share(bytes);
+                    }
+                    // The one piece is handed out: hyper may hold it as long as it likes, the request is over. Who never
+                    // makes room for it is a connection that asks nothing any more.
+                    Poll::Ready(_) => self.0 = Answer::Gone,
+                    Poll::Pending => {}
                 }
                 polled
             }
@@ -125,11 +127,10 @@ impl<B: Body<Data = Bytes> + Unpin> Held<B> {
     fn poll(&mut self, context: &mut Context<'_>) -> Option<Polled<B::Error>> {
         let (body, _) = self.there.as_mut()?;
         let now = clock::now();
-        self.pace.took(std::mem::take(&mut self.last), now);
+        self.pace.took(0, now);
         let polled = Pin::new(body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.last = frame.data_ref().map_or(0, Bytes::len);
-            self.pace.wait(now);
+            self.pace.hand(frame.data_ref().map_or(0, Bytes::len), now);
         }
         Some(polled)
     }

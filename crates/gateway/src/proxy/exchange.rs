@@ -15,6 +15,7 @@ use hyper::client::conn::TrySendError;
 use panoply::Rejection;
 
 use super::origin_form;
+use crate::progress::ENDED;
 use crate::upstream::{Failure, Lease, NoTurn, Outgoing, Target, Tried, Turn, Upstreams};
 
 /// One request until it has an answer.
@@ -170,6 +171,8 @@ impl<'e> Exchange<'e> {
                 (Failure::Broken, rejection, left)
             }
             Fault::Slow => {
+                // Perhaps nobody is at its other end any more.
+                target.forget_shared();
                 let reason =
                     format!("the app at {target} gave no answer for {}", self.upstreams.terms().answer);
                 let copy = copy.filter(|_| self.again == Again::May);
@@ -278,15 +281,16 @@ impl<'e> Exchange<'e> {
     ) -> Result<Response<Incoming>, Option<TrySendError<Request<Outgoing>>>> {
         let deadline = self.upstreams.terms().answer.duration();
         let mut answer = std::pin::pin!(lease.send(request));
-        let mut sent = 0;
+        let mut has_ended = false;
         loop {
             match tokio::time::timeout(deadline, answer.as_mut()).await {
                 Ok(answered) => return answered.map_err(Some),
-                // While the visitor's body moves, it is the visitor who is slow.
-                Err(_) => match self.progress.map(|frames| frames.load(Ordering::Relaxed)) {
-                    Some(frames) if frames != sent => sent = frames,
-                    _ => return Err(None),
-                },
+                // Until the body is there it is the visitor who is waited for, and `limits` says how long. From then
+                // on the app has its time.
+                Err(_) if !has_ended && self.progress.is_some() => {
+                    has_ended = self.progress.is_some_and(|frames| frames.load(Ordering::Relaxed) == ENDED);
+                }
+                Err(_) => return Err(None),
             }
         }
     }

@@ -68,7 +68,9 @@ impl Tls {
         if let Some(name) = name.as_deref()
             && !self.is_shown(name).await
         {
-            return Err(refuse(start, Some(name.to_owned())).await);
+            // It is a name of ours: that its certificate is not there yet is no fault of the visitor's.
+            let refused = refuse(start, Some(name.to_owned())).await;
+            return Err(io::Error::other(refused));
         }
         let local = start.io.local_addr()?.ip().to_canonical();
         let shown = match &name {

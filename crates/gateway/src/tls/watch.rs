@@ -22,7 +22,7 @@ impl Tls {
     ///
     /// `shared`: where the keys of tickets are that other machines have too.
     pub(crate) async fn keep(self: Arc<Self>, shared: Option<Arc<Shared>>) {
-        let changed = Arc::new(Notify::new());
+        let changed = Arc::clone(&self.changed);
         let folders = self.folders();
         let _watcher = watcher(&folders, &changed);
         let holder = format!("{:032x}", self.world.random());
@@ -44,6 +44,11 @@ impl Tls {
             }
             let _ = tokio::task::spawn_blocking(move || tls.look_again(SystemTime::UNIX_EPOCH + now)).await;
         }
+    }
+
+    /// Has the files looked at now.
+    pub(crate) fn look_soon(&self) {
+        self.changed.notify_one();
     }
 
     /// Takes into use what has changed, and names what is wrong with it, once.

@@ -8,7 +8,7 @@ use http_body_util::{Either, Empty};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Target, Upstreams};
+use super::{Target, Upstreams, pool};
 use crate::config::HealthPath;
 
 /// Checks those that are to be checked, each at its own pace, until nobody has them any more.
@@ -34,6 +34,7 @@ async fn keep(app: Weak<Upstreams>) {
             checks.spawn(async move { app.check(index).await });
         }
         while checks.join_next().await.is_some() {}
+        pool::prune();
     }
 }
 
@@ -43,7 +44,10 @@ impl Upstreams {
         let found =
             match tokio::time::timeout(self.terms.check_deadline.duration(), self.ask(target, path)).await {
                 Ok(found) => found,
-                Err(_) => Err(format!("no answer within {}", self.terms.check_deadline)),
+                Err(_) => {
+                    target.forget_shared();
+                    Err(format!("no answer within {}", self.terms.check_deadline))
+                }
             };
         let (healthy_after, unhealthy_after) = (self.terms.healthy_after, self.terms.unhealthy_after);
         match target.health.checked(found.is_ok(), healthy_after.count(), unhealthy_after.count()) {

@@ -86,6 +86,20 @@ impl Health {
         if until <= now && is_mine() { Standing::Due } else { Standing::Out }
     }
 
+    /// The same of a place that was known before.
+    pub(super) fn go_on_from(&self, before: &Self, is_checked: bool) {
+        self.until.store(before.until.load(Ordering::Relaxed), Ordering::Relaxed);
+        // Without checks nobody would ever find it well again.
+        self.sick.store(is_checked && before.sick.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (new, old) in [
+            (&self.failures, &before.failures),
+            (&self.pauses, &before.pauses),
+            (&self.opposed, &before.opposed),
+        ] {
+            new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// An answer came. Where the place is left out only a try says anything: a process that is ending answers what it
     /// has, and takes nothing new.
     pub(super) fn answered(&self, chance: Chance) -> Option<Change> {
@@ -156,6 +170,19 @@ const IN_A_ROW: u32 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_goes_on_as_it_was_known_but_is_not_sick_where_nobody_would_find_it_well() {
+        let before = Health::default();
+        before.failed(Failure::Refused, Chance::Usual, 1_000);
+        assert_eq!(before.checked(false, 1, 1), Some(false));
+        for (is_checked, standing) in [(true, Standing::Out), (false, Standing::Due)] {
+            let next = Health::default();
+            next.go_on_from(&before, is_checked);
+            assert!(!next.is_well());
+            assert_eq!(next.standing(1_000_000), standing, "checked: {is_checked}");
+        }
+    }
 
     #[test]
     fn one_refusal_or_three_silences_leave_a_place_out() {

@@ -52,6 +52,15 @@ enum Sender {
 struct Shared {
     sender: http2::SendRequest<Outgoing>,
     made: Instant,
+    /// As many as there are of it beside the pool's own, so many requests are on the connection.
+    load: Arc<()>,
+}
+
+impl Shared {
+    /// Whether there is room for one more: all that are on it may be left unread, and there is window for the others.
+    fn has_room(&self) -> bool {
+        !self.sender.is_closed() && Arc::strong_count(&self.load) <= MOST_ON_ONE
+    }
 }
 
 /// As long as it is there, a request is under way.
@@ -65,10 +74,10 @@ impl Lease {
     /// One of many on a connection that this thread shares from now on.
     pub(super) fn share(sender: http2::SendRequest<Outgoing>, key: Key) -> Self {
         let made = clock::now();
-        let shared = Shared { sender, made };
+        let shared = Shared { sender, made, load: Arc::default() };
         POOL.with_borrow_mut(|pool| {
             if let Some(place) = place(pool, key) {
-                place.shared = Some((shared.clone(), made));
+                place.shared.push((shared.clone(), made));
             }
         });
         Self::of(Sender::Shared(shared), Received::default(), key)
@@ -105,7 +114,7 @@ impl Lease {
         if cause.is_go_away() {
             POOL.with_borrow_mut(|pool| {
                 if let Some(place) = place(pool, self.key) {
-                    place.shared.take_if(|(shared, _)| shared.made == *made);
+                    place.shared.retain(|(shared, _)| shared.made != *made);
                 }
             });
         }
@@ -150,10 +159,9 @@ pub(super) fn idle(key: Key) -> Option<Lease> {
     let now = clock::now();
     POOL.with_borrow_mut(|pool| {
         let place = pool.get_mut(key.index).filter(|place| place.key == Some(key))?;
-        if let Some((shared, used)) = &mut place.shared {
+        if let Some((shared, used)) = place.shared.iter_mut().find(|(shared, _)| shared.has_room()) {
             *used = now;
-            let lease = || Lease::of(Sender::Shared(shared.clone()), Received::default(), key);
-            return (!shared.sender.is_closed()).then(lease);
+            return Some(Lease::of(Sender::Shared(shared.clone()), Received::default(), key));
         }
         while let Some(Idle { lease, since, until }) = place.idle.pop() {
             let is_ready = matches!(&lease.sender, Sender::Alone(sender) if sender.is_ready());
@@ -174,9 +182,18 @@ pub(crate) fn prune() {
                 |lease: &Lease| matches!(&lease.sender, Sender::Alone(sender) if !sender.is_closed());
             place.idle.retain(|idle| now < idle.until && is_open(&idle.lease));
             // Requests that are under way on it have it as long as they need it.
-            place.shared.take_if(|(shared, used)| {
-                shared.sender.is_closed() || now.saturating_duration_since(*used) > SHARED_REST
+            place.shared.retain(|(shared, used)| {
+                !shared.sender.is_closed() && now.saturating_duration_since(*used) <= SHARED_REST
             });
+        }
+    });
+}
+
+/// No request of this thread begins on what it shares now.
+pub(super) fn forget_shared(key: Key) {
+    POOL.with_borrow_mut(|pool| {
+        if let Some(place) = place(pool, key) {
+            place.shared.clear();
         }
     });
 }
@@ -204,8 +221,8 @@ fn place(pool: &mut Vec<Place>, key: Key) -> Option<&mut Place> {
 struct Place {
     key: Option<Key>,
     idle: Vec<Idle>,
-    /// A connection for all requests of this thread, and when it was used last.
-    shared: Option<(Shared, Instant)>,
+    /// Connections that this thread's requests share, and when each was used last.
+    shared: Vec<(Shared, Instant)>,
     gate: Arc<Mutex<()>>,
 }
 
@@ -236,6 +253,8 @@ fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
 const DEFAULT_REST: Duration = Duration::from_secs(4);
 /// A shared connection costs the app little, and a new one costs the next visitor a round trip or three.
 const SHARED_REST: Duration = Duration::from_secs(60);
+/// So many answers have a stream's window each, and the connection's is not used up (target.rs). Most apps take a hundred.
+const MOST_ON_ONE: usize = 60;
 /// For each thread and target; more would only be opened by a burst and then lie about.
 const MAX_IDLE: usize = 64;
 

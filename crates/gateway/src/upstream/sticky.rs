@@ -33,20 +33,25 @@ impl Sticky {
         token.truncate(LENGTH);
         token
     }
+
+    /// The cookie's: a rule that has an app of its own has a cookie of its own, or the two would take turns in one.
+    pub(super) fn name(&self, rule: Option<&str>) -> String {
+        rule.map_or(NAME.to_owned(), |rule| format!("{NAME}-{:.6}", self.token(rule)))
+    }
 }
 
-/// The token that a visitor brings.
-pub(super) fn brought(headers: &HeaderMap) -> Option<&[u8]> {
+/// The token that a visitor brings in the cookie of this name.
+pub(super) fn brought<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
     headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).find_map(
         |pair| {
-            pair.trim_ascii_start().strip_prefix(NAME.as_bytes())?.strip_prefix(b"=").map(<[u8]>::trim_ascii)
+            pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::trim_ascii)
         },
     )
 }
 
 /// Till the browser is closed, for no script, no neighbouring host and no other site's requests.
-pub(super) fn cookie(token: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("{NAME}={token}; Path=/; HttpOnly; Secure; SameSite=Lax")).ok()
+pub(super) fn cookie(name: &str, token: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("{name}={token}; Path=/; HttpOnly; Secure; SameSite=Lax")).ok()
 }
 
 /// The prefix has browsers refuse it from anybody but this host (RFC 6265bis §4.1.3.2).
@@ -70,7 +75,7 @@ mod tests {
             (&[], None),
         ] {
             let headers: HeaderMap = lines.iter().map(|line| (COOKIE, line.parse().unwrap())).collect();
-            assert_eq!(brought(&headers), token.map(str::as_bytes), "{lines:?}");
+            assert_eq!(brought(&headers, NAME), token.map(str::as_bytes), "{lines:?}");
         }
     }
 
@@ -83,6 +88,13 @@ mod tests {
         assert_eq!(token.len(), LENGTH);
         assert_ne!(token, blog.token("http://127.0.0.1:3000"));
         assert_ne!(token, shop.token("http://127.0.0.1:3001"));
-        assert!(cookie(&token).unwrap().to_str().unwrap().starts_with(&format!("{NAME}={token}; ")));
+        assert_ne!(shop.name(Some("/api")), shop.name(Some("/shop")));
+        assert!(
+            cookie(&shop.name(None), &token)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(&format!("{NAME}={token}; "))
+        );
     }
 }

@@ -68,6 +68,11 @@ impl Target {
         pool::idle(self.slot.key())
     }
 
+    /// What is shared is asked no more: the next request makes a new connection.
+    pub(crate) fn forget_shared(&self) {
+        pool::forget_shared(self.slot.key());
+    }
+
     /// A new connection.
     pub(super) async fn connect(&self, secured: Option<&Secured>, deadline: Duration) -> io::Result<Lease> {
         let connect = async {
@@ -278,8 +283,8 @@ impl Figure {
 
 /// An app's answer may be larger than a visitor's request: many cookies, a long policy.
 const MAX_HEAD: usize = 128 * 1024;
-/// What an answer brings before its visitor reads; and all answers of a connection together, so that one slow visitor does
-/// not hold up the others.
+/// What an answer brings before its visitor reads; and all answers of a connection together: more than as many as share one
+/// (pool.rs), so that those whom nobody reads do not hold up the others.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::sync::OnceCell;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use self::sql::Sql;
@@ -21,7 +21,8 @@ use crate::{Clock, SettingError};
 /// It connects at the first use, keeps ten connections at most unless told, and replaces those that broke, so a site
 /// starts without its counters. Each call is one prepared statement. What found its connection closed is asked once
 /// more on a new one, but for points that are given back: a hit may be counted twice then, and never a reward.
-/// [`migrate`](Self::migrate) makes the table, or [`create_table`](Self::create_table) when it is first needed. Rows that expired an hour ago go every five minutes or so, as with Node.
+/// [`migrate`](Self::migrate) makes the table, or [`create_table`](Self::create_table) when it is first needed. Rows
+/// that expired an hour ago go every five minutes or so, as with Node.
 ///
 /// **Limits.** The column holds up to 2,147,483,647 points, where a count stays; a line or a count above is refused.
 /// A key is up to 255 characters: of a longer one, and of one that holds NUL, the first 190 stand there without it,
@@ -48,8 +49,7 @@ pub struct Postgres {
     server: Server,
     sql: Sql,
     clock: Clock,
-    /// Whether the table was looked after; `None`: somebody else does.
-    looked_after: Option<OnceCell<()>>,
+    creates_table: bool,
 }
 
 impl Postgres {
@@ -58,7 +58,12 @@ impl Postgres {
     /// # Errors
     /// When the URL is none of PostgreSQL's, or what it asks for cannot be.
     pub fn connect(url: &str) -> Result<Self, SettingError> {
-        Ok(Self { server: Server::at(url)?, sql: Sql::default(), clock: Clock::system(), looked_after: None })
+        Ok(Self {
+            server: Server::at(url)?,
+            sql: Sql::default(),
+            clock: Clock::system(),
+            creates_table: false,
+        })
     }
 
     /// The table's name, `rlflx` unless told; in Node it is `tableName`, and without one the limiter's prefix.
@@ -83,7 +88,7 @@ impl Postgres {
     /// uses the one that is there.
     #[must_use]
     pub fn create_table(mut self) -> Self {
-        self.looked_after = Some(OnceCell::new());
+        self.creates_table = true;
         self
     }
 
@@ -163,26 +168,22 @@ impl Postgres {
     }
 
     async fn ask(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
-        self.look_after().await?;
-        self.server.ask(sql, values).await
+        self.clear();
+        let answer = self.server.ask(sql, values).await;
+        if self.needs_table(&answer).await { self.server.ask(sql, values).await } else { answer }
     }
 
     async fn ask_once(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
-        self.look_after().await?;
-        self.server.ask_once(sql, values).await
+        self.clear();
+        let answer = self.server.ask_once(sql, values).await;
+        if self.needs_table(&answer).await { self.server.ask_once(sql, values).await } else { answer }
     }
 
-    async fn look_after(&self) -> Result<(), StoreError> {
-        if let Some(looked_after) = &self.looked_after {
-            let make = async || match self.migrate().await {
-                // It may be there all the same: whoever asks will see.
-                Ok(()) | Err(StoreError::Refused(_)) => Ok(()),
-                Err(error) => Err(error),
-            };
-            looked_after.get_or_try_init(make).await?;
-        }
-        self.clear();
-        Ok(())
+    /// Whether the table was missing, and is there now.
+    async fn needs_table<T>(&self, answer: &Result<T, StoreError>) -> bool {
+        let Err(StoreError::Refused(error)) = answer else { return false };
+        let code = error.downcast_ref().and_then(tokio_postgres::Error::code);
+        self.creates_table && code == Some(&SqlState::UNDEFINED_TABLE) && self.migrate().await.is_ok()
     }
 
     fn clear(&self) {

@@ -163,6 +163,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0"),
     ("npm_config_manage_package_manager_versions", "false"),
     ("npm_config_package_manager_strict", "false"),
+    ("pnpm_config_pm_on_fail", "ignore"), // what pnpm 11 has instead of the two before
     ("YARN_ENABLE_IMMUTABLE_INSTALLS", "0"),
     ("YARN_ENABLE_SCRIPTS", "0"),
     ("YARN_ENABLE_TELEMETRY", "0"),

@@ -77,8 +77,19 @@ fn is_place(key: &str) -> bool {
 }
 
 fn lines(text: &str, is_harmless: impl Fn(&str) -> bool) -> String {
-    let kept = text.lines().filter(|line| is_harmless(line) && !line.contains("${"));
+    let kept = plain(text).lines().filter(|line| is_harmless(line) && !says_more(line));
     kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Package managers decode what is quoted, and only then look for names of variables, which may be secrets: so a line
+/// with either sign goes.
+fn says_more(line: &str) -> bool {
+    line.contains(['$', '\\'])
+}
+
+/// Nothing of a text in which a carriage return stands alone: to YAML and npm it ends a line, here it does not.
+fn plain(text: &str) -> &str {
+    if text.replace("\r\n", "").contains('\r') { "" } else { text }
 }
 
 /// The blocks of these keys, each with the lines that are indented below it.
@@ -89,9 +100,9 @@ fn blocks(text: &str, keys: &[&str]) -> String {
             let key = line.split(':').next().unwrap_or_default().trim_matches(['"', '\'']);
             kept = keys.contains(&key);
         }
-        kept && !line.contains("${")
+        kept && !says_more(line)
     };
-    text.lines().filter(of_kept).flat_map(|line| [line, "\n"]).collect()
+    plain(text).lines().filter(of_kept).flat_map(|line| [line, "\n"]).collect()
 }
 
 const OF_NPMRC: &[&str] = &[
@@ -160,6 +171,26 @@ mod tests {
                 ".npmrc",
                 "registry=https://r.example/\n//r.example/:_authToken=${TOKEN}\ngit=./evil\nlegacy-peer-deps=true\n@s:registry=https://s.example/\n",
                 "registry=https://r.example/\nlegacy-peer-deps=true\n@s:registry=https://s.example/\n",
+            ),
+            // What is decoded later, or is two lines to others.
+            (
+                Manager::Npm,
+                ".npmrc",
+                "registry=\"https://e.example/\\u0024{TOKEN}\"\nlegacy-peer-deps=true\n",
+                "legacy-peer-deps=true\n",
+            ),
+            (Manager::Npm, ".npmrc", "registry=https://r.example/\rgit=./evil\n", ""),
+            (
+                Manager::Berry,
+                ".yarnrc.yml",
+                "npmRegistryServer: \"https://e.example/\\x24{TOKEN}\"\ncompressionLevel: 0\n",
+                "compressionLevel: 0\n",
+            ),
+            (
+                Manager::Berry,
+                ".yarnrc.yml",
+                "npmRegistryServer: https://r.example\rplugins:\r  - path: ./evil\n",
+                "",
             ),
             (
                 Manager::Yarn,
