@@ -82,10 +82,8 @@ pub(crate) async fn serve(
                     }
                     return tracing::debug!(peer = %address, %error, "no TLS handshake");
                 }
-                Err(_) => {
-                    shield.charge_handshake(knock);
-                    return open.cut(Cut::Handshake);
-                }
+                // Browsers connect in advance, and may then have nothing to say: it has cost a place for a while.
+                Err(_) => return open.cut(Cut::Handshake),
             };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
             let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };

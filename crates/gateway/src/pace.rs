@@ -65,7 +65,7 @@ impl Pace {
 
 /// So many bytes give a second more: a slow line has several answers to carry at once.
 const A_SECOND: u64 = 2 * 1024;
-/// Who takes six megabytes and then nothing is waited for no longer than this.
+/// Who takes a megabyte or two and then nothing is waited for no longer than this.
 const CEILING: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
             ("half a kilobyte a second", 32 << 10, 59, 60, true),
             ("a window of 10 MiB at 10 KiB/s", 5 << 20, 512, 60, true),
             ("a byte a minute", 1, 61, 60, false),
-            ("large steps, but too far apart", 5 << 20, 600, 60, false),
+            ("large steps, but too far apart", 512 << 10, 400, 60, false),
             ("a ceiling for the largest", 1 << 30, 700, 60, false),
         ] {
             let mut now = crate::clock::now();

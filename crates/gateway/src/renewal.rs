@@ -102,6 +102,8 @@ impl Renewal {
             Err(error) => {
                 let pause = AFTER_PANIC.saturating_mul(2_u32.saturating_pow(*panics)).min(AFTER_PANICS);
                 *panics = panics.saturating_add(1);
+                // A visitor's name may have been what did it.
+                self.demand.close(self.world.unix_time().saturating_add(pause).as_secs());
                 tracing::error!(
                     %error, in_seconds = pause.as_secs(),
                     hint = "report this: it is a fault of panoply; what is held is shown meanwhile",

@@ -116,7 +116,7 @@ impl Demand {
     }
 
     /// Nobody waits any more, and nothing is begun before `until`.
-    pub(super) fn close(&self, until: u64) {
+    pub(crate) fn close(&self, until: u64) {
         let mut state = self.lock();
         state.under_way.clear();
         state.closed_until = until;

@@ -333,6 +333,8 @@ impl<'a> Round<'a> {
                 "orders cannot be remembered"
             );
         }
+        // Who waits for a name waits in vain.
+        self.acme.demand.close(self.now + LOOK);
         self.now + LOOK
     }
 

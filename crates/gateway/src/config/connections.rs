@@ -19,7 +19,7 @@ pub struct Connections {
     pub head: Period,
     /// Between the end of an answer and the whole head of the next request.
     pub idle: Period,
-    /// How long a visitor may leave an answer unread. What it takes at once buys time: 10 KiB a second, up to ten
+    /// How long a visitor may leave an answer unread. What it takes at once buys time: 2 KiB a second, up to ten
     /// minutes.
     pub unread: Period,
     /// How many requests one connection brings before it is ended in good order.

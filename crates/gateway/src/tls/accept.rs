@@ -86,8 +86,11 @@ impl Tls {
             terms = Arc::new(for_address);
         }
         let trusted_certificate = shown.is_some_and(|shown| shown.trusted());
-        // Also where the visitor goes away now: the key has been used for him.
-        let stream = start.into_stream(terms).await.map_err(broken)?;
+        // Also where the visitor goes away now: the key has been used for him. But who does not take a certificate that
+        // nobody can trust is right.
+        let stream = start.into_stream(terms).await;
+        let stream = stream
+            .map_err(|error| if trusted_certificate { broken(error) } else { io::Error::other(error) })?;
         let session = stream.get_ref().1;
         let http_2 = session.alpn_protocol() == Some(HTTP_2);
         let verified = session
