@@ -19,12 +19,12 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Of a stream with a window.
-    pub(crate) const fn of_stream(idle: Duration) -> Self {
-        Self { idle, credit: Duration::ZERO, ceiling: CEILING, waiting: None }
+    pub(crate) fn of_stream(idle: Duration) -> Self {
+        Self { idle, credit: Duration::ZERO, ceiling: idle.saturating_mul(CEILING), waiting: None }
     }
 
     /// Of a socket, which takes small steps: what it takes at once is in buffers, and read by nobody yet.
-    pub(crate) const fn of_socket(idle: Duration) -> Self {
+    pub(crate) fn of_socket(idle: Duration) -> Self {
         Self { ceiling: Duration::ZERO, ..Self::of_stream(idle) }
     }
 
@@ -49,7 +49,8 @@ impl Pace {
     }
 
     fn earn(&mut self, bytes: usize) {
-        let worth = Duration::from_millis((bytes as u64).saturating_mul(1000) / A_SECOND);
+        let share = u32::try_from(bytes / STEADY_1000TH).unwrap_or(u32::MAX);
+        let worth = (self.idle / 1000).saturating_mul(share);
         self.credit = self.credit.saturating_add(worth).min(self.ceiling);
     }
 
@@ -63,10 +64,10 @@ impl Pace {
     }
 }
 
-/// So many bytes give a second more: a slow line has several answers to carry at once.
-const A_SECOND: u64 = 2 * 1024;
-/// Who takes a megabyte or two and then nothing is waited for no longer than this.
-const CEILING: Duration = Duration::from_secs(600);
+/// Who takes 120 KiB in the time that he may be silent is steady: a slow line has several answers to carry at once.
+const STEADY_1000TH: usize = 120 * 1024 / 1000;
+/// In such times: who takes a megabyte or two and then nothing is waited for no longer.
+const CEILING: u32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -93,7 +94,7 @@ mod tests {
             });
             assert_eq!(kept, steady, "{name}");
             pace.wait(now);
-            let stopped = now + CEILING + Duration::from_secs(idle + 1);
+            let stopped = now + Duration::from_secs(11 * idle + 1);
             assert!(pace.is_over(stopped), "{name}, and then nothing");
         }
     }

@@ -201,7 +201,7 @@ async fn who_does_not_read_holds_nothing_of_the_apps_for_long() {
     let mut stalled = client.connect("http/1.1").await;
     stalled.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let begun = Instant::now();
-    let end = tokio::task::spawn_blocking(move || (closed.recv_timeout(Duration::from_secs(30)), closed));
+    let end = tokio::task::spawn_blocking(move || (closed.recv_timeout(Duration::from_secs(90)), closed));
     let (end, closed) = end.await.unwrap();
     assert!(end.expect("HTTP/1.1: the app still writes") - begun >= Duration::from_millis(1900));
     assert_eq!(cut(&gateway, "unread"), 1, "HTTP/1.1");
@@ -212,7 +212,7 @@ async fn who_does_not_read_holds_nothing_of_the_apps_for_long() {
     let request = [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", "localhost")];
     frames.headers(1, true, &request).await;
     let begun = Instant::now();
-    let end = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(30)));
+    let end = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(90)));
     let end = end.await.unwrap().expect("HTTP/2: the app still writes");
     assert!(end - begun >= Duration::from_millis(1900));
     assert_eq!(cut(&gateway, "unread"), 2, "HTTP/2");
@@ -235,7 +235,7 @@ async fn a_stream_that_stalls_ends_without_the_others() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    let wait = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(40)));
+    let wait = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(90)));
     tokio::select! { end = wait => drop(end.unwrap().expect("the app still writes")), () = open => {} }
     assert!(frames.is_open(), "the other stream is read");
     frames.send(WINDOW_UPDATE, 0, 1, &[0, 1, 0, 0]).await;
@@ -278,7 +278,7 @@ async fn a_tunnel_that_is_not_read_is_closed_and_one_that_rests_is_not() {
     };
     let _unread = ask("/").await;
     let mut rests = ask("/rests").await;
-    let end = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(30)));
+    let end = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(90)));
     end.await.unwrap().expect("the app still writes");
     assert_eq!(cut(&gateway, "unread"), 1);
     tokio::time::sleep(Duration::from_secs(3)).await;

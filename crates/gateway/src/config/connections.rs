@@ -19,8 +19,8 @@ pub struct Connections {
     pub head: Period,
     /// Between the end of an answer and the whole head of the next request.
     pub idle: Period,
-    /// How long a visitor may leave an answer unread. What it takes at once buys time: 2 KiB a second, up to ten
-    /// minutes.
+    /// How long a visitor may leave an answer unread. What it takes at once buys time: as long again for
+    /// each 120 KiB, up to ten times as long.
     pub unread: Period,
     /// How many requests one connection brings before it is ended in good order.
     pub requests: NonZeroU32,
