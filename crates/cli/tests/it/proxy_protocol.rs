@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 
-use crate::connections::{cut, serve};
+use crate::connections::{cuts, serve};
 use crate::gateway::Gateway;
 use crate::pebble::free_port;
 use crate::process::Process;
@@ -81,7 +81,7 @@ fn a_balancer_has_to_say_and_nobody_else_may() {
     Write::write_all(&mut silent, b"PROXY TCP4 203.0.113.7").unwrap();
     assert!(matches!(silent.read(&mut [0]), Ok(0) | Err(_)));
     assert!((Duration::from_millis(900)..Duration::from_secs(4)).contains(&begun.elapsed()));
-    assert_eq!(cut(&gateway, "proxy_header"), 2);
+    cuts(&gateway, "proxy_header", 2);
     gateway.logged("take it out of `proxy_protocol`");
 }
 
@@ -99,7 +99,7 @@ fn a_client_behind_the_balancer_has_its_places_and_others_have_theirs() {
     let held: Vec<_> = (0..2).map(|_| open("203.0.113.7")).collect();
     assert!(held.iter().all(|(_, is_open)| *is_open));
     assert!(!open("203.0.113.7").1, "a third of one client");
-    assert_eq!(cut(&gateway, "client"), 1);
+    cuts(&gateway, "client", 1);
     assert!(open("203.0.113.8").1, "another client behind the same balancer");
 }
 

@@ -107,10 +107,13 @@ async fn a_flood_of_wrong_names_is_closed_before_it_costs_a_handshake() {
         let refused = visitor.ask("other.example", "other.example", "").await.unwrap_err();
         assert!(is_told(&refused), "{turn}: {refused}");
     }
-    for name in ["other.example", "shop.example"] {
-        let refused = visitor.ask(name, name, "").await.err();
-        assert!(refused.as_ref().is_some_and(|refused| !is_told(refused)), "{name}: {refused:?}");
+    // The last of them is charged when it was told already, and a few of the points may be back by then.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_told(&visitor.ask("other.example", "other.example", "").await.unwrap_err()) {
+        assert!(Instant::now() < deadline, "nobody stops it");
     }
+    let refused = visitor.ask("shop.example", "shop.example", "").await.err();
+    assert!(refused.as_ref().is_some_and(|refused| !is_told(refused)), "{refused:?}");
     let neighbour = visitor.from([127, 0, 0, 9]);
     assert_eq!(neighbour.ask("shop.example", "shop.example", "").await.unwrap().status, 200);
 }
