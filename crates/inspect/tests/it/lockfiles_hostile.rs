@@ -241,7 +241,7 @@ fn what_is_no_lockfile_says_what_is() {
     fs::write(folder.join("bun.lock"), [0xff, 0xfe]).expect("it can be written");
     fs::write(folder.join("package-lock.json"), "{\n]").expect("it can be written");
     for (name, told, source) in [
-        ("yarn.lock", "is larger than 134217728 bytes", ""),
+        ("yarn.lock", "is larger than 33554432 bytes", ""),
         ("bun.lock", "cannot read", "UTF-8"),
         ("pnpm-lock.yaml", "cannot read", "No such file"),
         ("package.json", "nothing says which versions", ""),
