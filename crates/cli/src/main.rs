@@ -6,10 +6,12 @@ mod ask;
 mod audit;
 mod bans;
 mod certificates;
+mod completions;
 mod config;
 mod demo;
 mod explain;
 mod front;
+mod man;
 mod outset;
 mod reload;
 mod replay;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         Command::Replay(replay) => block_on(replay::replay(replay)),
         Command::Config(configuration) => block_on(config::config(configuration)),
         Command::Certificates(command) => certificates::certificates(command),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { folder } => man::man(&folder),
         Command::Bans(command) => block_on(bans::bans(command)),
         Command::Explain { subject: Subject::Practice(practice), .. } => {
             explain::practice(practice);

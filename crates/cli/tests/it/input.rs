@@ -120,6 +120,8 @@ fn the_default_file_is_right_and_every_command_has_an_example() {
         &["config", "default"],
         &["explain"],
         &["replay"],
+        &["completions"],
+        &["man"],
     ] {
         let (code, help, _) = panoply(&[command, &["--help"]].concat());
         assert_eq!(code, Some(0), "{command:?}");

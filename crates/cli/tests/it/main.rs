@@ -25,6 +25,7 @@ mod gateway;
 mod input;
 mod migration;
 mod node;
+mod package;
 mod pebble;
 mod process;
 mod proxy;
