@@ -1,10 +1,12 @@
 //! `panoply serve`: in front of an app that runs elsewhere.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use panoply_gateway::Gateway;
 
-use crate::args::Serve;
+use crate::advisories;
+use crate::args::{Database, Serve};
 use crate::audit::gate::Gated;
 use crate::front::{App, parse};
 use crate::outset;
@@ -18,7 +20,8 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
     let mut again = Reload::listen(front.config.as_deref())?;
     let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
     let config = read()?;
-    let gateway = Gateway::open(&config)?;
+    let mut gateway = Gateway::open(&config)?;
+    gateway.confine(&still_read(front.config.as_deref(), serve.project.as_deref()))?;
     let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, gateway.dependencies()));
     if let Some(gated) = &gated {
         gated.admit().await?;
@@ -48,4 +51,10 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
         tracing::warn!(connections = open, "closed while still in use");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is read again while it serves, beside the files that the configuration names.
+fn still_read(config: Option<&Path>, project: Option<&Path>) -> Vec<PathBuf> {
+    let database = project.and_then(|_| advisories::place(&Database::default()).ok());
+    config.into_iter().chain(project).map(Path::to_owned).chain(database).collect()
 }

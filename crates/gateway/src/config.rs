@@ -32,6 +32,7 @@ mod log_file;
 mod maintenance;
 mod place;
 mod rule_path;
+mod sandbox;
 mod secret;
 mod shutdown;
 mod store;
@@ -56,6 +57,7 @@ pub use listen::Listen;
 pub use log_file::LogFile;
 pub use maintenance::Maintenance;
 pub use rule_path::RulePath;
+pub use sandbox::Sandbox;
 pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use store::Store;
@@ -94,6 +96,12 @@ pub struct Config {
     /// The folder that keeps keys and the self-made certificate; `None`: what the system offers.
     #[serde(deserialize_with = "file_path::some")]
     pub state: Option<PathBuf>,
+    /// Whom a gateway that was started as root becomes, once ports are bound and keys read; `None`: it stays who it is.
+    pub user: Option<String>,
+    /// The group, where it is not that user's own.
+    pub group: Option<String>,
+    /// Whether it takes from itself what it does not need.
+    pub sandbox: Sandbox,
     /// The keys that cookies are sealed with; `None`: made on first use and kept in the state folder.
     pub keys: Option<KeySource>,
     /// Where operators see what happens and undo bans; nowhere unless told. Anything but this machine takes a token.

@@ -1,6 +1,7 @@
 //! The server: what is opened and read before anybody is served.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
@@ -18,9 +19,10 @@ use crate::listen::Sockets;
 use crate::reload::Reloads;
 use crate::renewal::Renewal;
 use crate::running::Running;
+use crate::sandbox::{self, Reach};
 use crate::served::Served;
 use crate::supervise::Proof;
-use crate::{GatewayError, admin, proxies, shared, state};
+use crate::{GatewayError, admin, privileges, proxies, shared, state};
 
 /// A gateway whose files were read and whose sockets are open: nothing can fail half-way any more.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Lasting {
     pub(crate) reloads: Arc<Reloads>,
     /// Why connections were closed.
     pub(crate) cuts: Arc<Cuts>,
+    /// Where files can be read; `None`: wherever this user may.
+    pub(crate) reach: Option<Arc<Reach>>,
     /// Whether it is about to end.
     pub(crate) is_leaving: Arc<AtomicBool>,
     /// Where the app that was started is.
@@ -56,6 +60,7 @@ impl Gateway {
     /// When a file or an address is not to be had, or a site has no app.
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
         let config = &proxies::read(config)?;
+        privileges::check(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
         let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
@@ -76,6 +81,7 @@ impl Gateway {
             log,
             dependencies: Dependencies::default(),
             cuts: Arc::default(),
+            reach: None,
             is_leaving: Arc::default(),
             app: Arc::default(),
         };
@@ -89,11 +95,32 @@ impl Gateway {
     /// When a file is not to be had, or not right.
     pub fn check(config: &Config) -> Result<(), GatewayError> {
         let config = &proxies::read(config)?;
+        privileges::check(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
         let world = Arc::new(World::new(clock).counters(counting.counters));
         Served::open(config.clone(), &world, shared::open(config)?)?;
         config.admin.map_or(Ok(()), |admin| admin::gate(config, admin.addr()).map(drop))
+    }
+
+    /// Takes from this process what serving does not need: root, where the configuration names a user, and with
+    /// `sandbox` all files but those that it names, programs, and system calls that no server makes. The log says what is
+    /// in force. `reads`: other files and folders that are still read here. It holds for what this thread starts from now
+    /// on, so nothing may have been started yet. Not for whoever starts an app, who would be confined as well.
+    ///
+    /// # Errors
+    /// When there is no such user, or the system refuses.
+    pub fn confine(&mut self, reads: &[PathBuf]) -> Result<(), GatewayError> {
+        let config = &self.served.config;
+        privileges::drop(config)?;
+        match sandbox::close(config, reads)? {
+            Some(sandbox) => {
+                tracing::info!("sandbox: {sandbox}");
+                self.lasting.reach = sandbox.reach();
+            }
+            None => tracing::warn!("sandbox: off, as the configuration says; no new privileges"),
+        }
+        Ok(())
     }
 
     /// Where it serves; with port 0 asked for, the port that was found.

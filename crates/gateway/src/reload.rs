@@ -20,22 +20,25 @@ pub struct Watched {
     path: PathBuf,
     seen: Option<Vec<u8>>,
     told: Arc<Notify>,
-    _watcher: Option<RecommendedWatcher>,
+    /// Outer `None`: not begun yet.
+    watcher: Option<Option<RecommendedWatcher>>,
 }
 
 impl Watched {
     /// Knows what is in the file now: to be called before it is read, so that no change is missed in between.
     #[must_use]
     pub fn begin(path: &Path) -> Self {
-        let told = Arc::new(Notify::new());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let watcher = watcher(&[folder.unwrap_or(Path::new(".")).to_owned()], &told);
-        Self { seen: read(path).ok(), path: path.to_owned(), told, _watcher: watcher }
+        Self { seen: read(path).ok(), path: path.to_owned(), told: Arc::default(), watcher: None }
     }
 
     /// Waits until the file holds something else than before. That it was touched, or cannot be read for a moment, is
     /// no change: who replaces it in two steps leaves none between them.
     pub async fn changed(&mut self) {
+        // Its thread has to be one of the sandbox. What changed before is seen by the first look, which is at once.
+        self.watcher.get_or_insert_with(|| {
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            watcher(&[folder.unwrap_or(Path::new(".")).to_owned()], &self.told)
+        });
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -134,9 +137,14 @@ fn settle_for(before: &Config, mut next: Config) -> (Config, Vec<&'static str>) 
     keep(before.store != next.store, "store");
     keep(before.state != next.state, "state");
     keep(before.access_log != next.access_log, "access_log");
+    keep((&before.user, &before.group) != (&next.user, &next.group), "user");
+    keep(before.sandbox != next.sandbox, "sandbox");
     next.store.clone_from(&before.store);
     next.state.clone_from(&before.state);
     next.access_log.clone_from(&before.access_log);
+    next.user.clone_from(&before.user);
+    next.group.clone_from(&before.group);
+    next.sandbox = before.sandbox;
     (next, fixed)
 }
 
@@ -163,6 +171,7 @@ mod tests {
             ("", &["state"]),
             ("state = '/a'\nstore.url = 'redis://127.0.0.1:1'", &["store"]),
             ("state = '/a'\naccess_log = '/log'\nstore.machines = 2", &["store", "access_log"]),
+            ("state = '/a'\nuser = 'panoply'\nsandbox = 'off'", &["user", "sandbox"]),
         ] {
             let (settled, found) = settle_for(&before, Config::parse(text).unwrap());
             assert_eq!(found, fixed, "{text}");

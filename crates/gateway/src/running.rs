@@ -99,6 +99,9 @@ impl Running {
     }
 
     async fn take(&mut self, config: Config) -> Result<(), GatewayError> {
+        if let Some(reach) = &self.lasting.reach {
+            reach.admit(&config)?;
+        }
         let before = self.era.load_full();
         let (config, lasting) =
             (reload::what_can_change(&before.config, proxies::read(&config)?), self.lasting.clone());

@@ -21,6 +21,9 @@ fn each_wrong_start_is_one_error_with_the_mend() {
     write("sites.toml", "[[site]]\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"\n", 0o600);
     write("keys.toml", "keys = { env = 'SHOP_KEYS_NOBODY_SET' }\nshield.cookies = { seal = ['sid'] }", 0o600);
     write("no_keys.toml", "keys = { file = '/no/such/keys' }\nshield.cookies = { seal = ['sid'] }", 0o600);
+    write("user.toml", "user = 'nobody_knows_him'", 0o600);
+    write("group.toml", "group = 'nogroup'", 0o600);
+    write("root.toml", "user = 'root'", 0o600);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let app = "http://127.0.0.1:1";
@@ -78,6 +81,9 @@ fn each_wrong_start_is_one_error_with_the_mend() {
         (vec!["serve", "--to", app, "--config", &path("keys.toml")], "`SHOP_KEYS_NOBODY_SET` is not set"),
         (vec!["serve", "--to", app, "--config", &path("no_keys.toml")], "`/no/such/keys` cannot be read"),
         (vec!["serve", "--to", app, "--config", &path("sites.toml")], "every site of the file has its own"),
+        (vec!["serve", "--to", app, "--config", &path("user.toml")], "there is no user `nobody_knows_him`"),
+        (vec!["config", "check", &path("group.toml")], "without a `user`"),
+        (vec!["config", "check", &path("root.toml")], "the user `root` is root"),
         (vec!["config", "check", &path("unknown.toml")], "did you mean `csrf`"),
         (vec!["config", "check", &path("none.toml")], "cannot read"),
         (vec!["run", "--https", "127.0.0.1:0", "--", "/no/such/program"], "/no/such/program"),

@@ -34,6 +34,7 @@ mod recorder;
 mod reload;
 mod replay;
 mod run;
+mod sandbox;
 mod scratch;
 mod serve;
 mod slow;

@@ -1,0 +1,129 @@
+//! What `panoply serve` takes from itself. That all else goes on working in the sandbox is what the other tests show: it
+//! is on in each of them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use crate::client::get;
+use crate::gateway::{Gateway, panoply};
+use crate::node::Node;
+use crate::scratch::Scratch;
+
+#[tokio::test]
+async fn every_thread_is_in_the_sandbox_and_the_log_says_what_is_in_force() {
+    let shop = Node::start("shop.js");
+    let gateway = Gateway::serve(shop.address(), &[]);
+    gateway.logged("sandbox: Landlock ABI ");
+    gateway.logged(&format!("(writes only in {})", gateway.state().path().display()));
+    gateway.logged(" system calls refused, no new privileges");
+    assert_eq!(gateway.client().get("/").await.status, 200);
+    let threads = threads(gateway.pid());
+    assert!(threads.len() > 1, "those that serve are there");
+    for status in threads {
+        assert!(status.contains("\nNoNewPrivs:\t1\n") && status.contains("\nSeccomp:\t2\n"), "{status}");
+    }
+}
+
+#[test]
+fn the_sandbox_can_be_left_out_but_no_privileges_are_ever_gained() {
+    let folder = Scratch::new();
+    let file = write(&folder, "sandbox = 'off'\n");
+    let gateway = Gateway::serve(([127, 0, 0, 1], 1).into(), &["--config", &file]);
+    gateway.logged("sandbox: off, as the configuration says");
+    for status in threads(gateway.pid()) {
+        assert!(status.contains("\nNoNewPrivs:\t1\n") && status.contains("\nSeccomp:\t0\n"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_names_another_folder_asks_for_a_restart_and_one_that_does_not_is_taken() {
+    let shop = Node::start("shop.js");
+    let (folder, other) = (Scratch::new(), Scratch::new());
+    let file = write(&folder, "");
+    fs::write(folder.path().join("proxies"), "192.0.2.1\n").unwrap();
+    fs::write(other.path().join("proxies"), "192.0.2.1\n").unwrap();
+    let gateway = Gateway::serve(shop.address(), &["--config", &file]);
+    write(&folder, &format!("trusted_proxies_file = '{}/proxies'\n", other.path().display()));
+    gateway.logged(&format!(
+        "is in `{}`, where the sandbox of this process does not reach",
+        other.path().display()
+    ));
+    gateway.logged("hint: restart panoply");
+    write(&folder, &format!("trusted_proxies_file = '{}/proxies'\n", folder.path().display()));
+    gateway.logged("the configuration was read again and holds from now on");
+    assert_eq!(gateway.client().get("/").await.status, 200);
+}
+
+/// Only root can become somebody else: whoever is not is told.
+#[tokio::test]
+async fn root_becomes_the_user_of_the_configuration_and_nobody_else_can() {
+    let shop = Node::start("shop.js");
+    let folder = Scratch::new();
+    let keys = folder.path().join("keys");
+    fs::write(&keys, "9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=\n").unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+    let log = folder.path().join("access.log");
+    let (port, is_root) = low_port();
+    let file = write(
+        &folder,
+        &format!(
+            "user = 'nobody'\nhttp = '127.0.0.1:{port}'\naccess_log = '{}'\nkeys.file = '{}'\n",
+            log.display(),
+            keys.display()
+        ),
+    );
+    let app = format!("http://{}", shop.address());
+    let arguments = ["serve", "--to", &app, "--https", "127.0.0.1:0", "--config", &file];
+    if !is_root {
+        let (code, _, stderr) = panoply(&arguments);
+        assert_eq!(code, Some(2));
+        assert!(stderr.contains("start panoply as root for it"), "{stderr}");
+        return;
+    }
+    let gateway = Gateway::start(&arguments, &[]);
+    gateway.logged("root was given up for good");
+    gateway.logged("was read as root, but `nobody` cannot"); // the keys
+    let nobody = fs::read_to_string("/etc/passwd").unwrap();
+    let nobody = nobody.lines().find_map(|line| line.strip_prefix("nobody:")).unwrap();
+    let user = nobody.split(':').nth(1).unwrap();
+    for status in threads(gateway.pid()) {
+        let (all, none) = (format!("\nUid:\t{user}\t{user}\t{user}\t{user}\n"), "0000000000000000");
+        assert!(status.contains(&all), "{status}");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            assert!(status.contains(&format!("\n{set}:\t{none}\n")), "{set}: {status}");
+        }
+        assert!(status.lines().any(|line| line.starts_with("Groups:") && !line.contains(" 0 ")), "{status}");
+    }
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid().to_string();
+    for path in [gateway.state().path(), &gateway.state().path().join("self-made.key"), &log] {
+        assert_eq!(owner(path), user, "{}", path.display());
+    }
+    assert_eq!(owner(&keys), "0", "what is the operator's stays his");
+    assert_eq!(gateway.client().get("/").await.status, 200);
+    assert_eq!(gateway.client().ask(get("/etag")).await.status, 200);
+    // What he has no right to is told, and nothing ends.
+    gateway.signal("HUP");
+    gateway.logged("the configuration is refused");
+    assert_eq!(gateway.client().get("/").await.status, 200);
+}
+
+/// A port that only root can have, and whether we can.
+fn low_port() -> (u16, bool) {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let free = (600..1024).rev().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    (free.unwrap_or(1023), is_root)
+}
+
+fn write(folder: &Scratch, text: &str) -> String {
+    let file = folder.path().join("panoply.toml");
+    fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+/// What the kernel says of each (proc_pid_status(5)).
+fn threads(process: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")).unwrap()).collect()
+}
