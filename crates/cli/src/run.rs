@@ -29,7 +29,14 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
         Ok(config)
     };
     let config = read()?;
+    if config.user.is_some() {
+        return Err(Trouble::new(
+            "`user` is for `panoply serve`: here the app would lose root with us",
+            "start `panoply run` as the app's own user, and leave `user` out of the file",
+        ));
+    }
     let gateway = Gateway::open(&config)?;
+    tracing::info!("sandbox: none, since the app would inherit it; `panoply serve` has one");
     let gated = Gated::new(run.dependencies, ".", gateway.dependencies());
     gated.admit().await?;
 

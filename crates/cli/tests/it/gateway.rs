@@ -33,13 +33,21 @@ impl Gateway {
     }
 
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let (child, state, log, lines) = spawn(arguments, environment);
+        let state = Scratch::new();
+        let mut command = command(arguments, &state);
+        command.envs(environment.iter().copied());
+        Self::begin(&mut command, state)
+    }
+
+    /// However it is started.
+    pub(crate) fn begin(command: &mut Command, state: Scratch) -> Self {
+        let (child, log, lines) = spawn(command);
         let https = SocketAddr::from(([0; 4], 0));
         let mut gateway = Self { child, https, http: None, admin: None, state, log };
         let deadline = Instant::now() + START;
         loop {
             let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
-                panic!("panoply {arguments:?} did not start:\n{}", gateway.log());
+                panic!("{command:?} did not start:\n{}", gateway.log());
             };
             let mut words = line.split([' ', ',']).filter(|word| !word.is_empty());
             match (words.next(), words.next().and_then(|word| word.parse().ok())) {
@@ -140,17 +148,8 @@ pub(crate) fn panoply(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn spawn(
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> (Child, Scratch, Arc<Mutex<String>>, Receiver<String>) {
-    let state = Scratch::new();
-    let mut child = command(arguments, &state)
-        .envs(environment.iter().copied())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn spawn(command: &mut Command) -> (Child, Arc<Mutex<String>>, Receiver<String>) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = Arc::new(Mutex::new(String::new()));
     let (sender, lines) = mpsc::channel();
     let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -165,7 +164,7 @@ fn spawn(
             let _ = sender.send(line);
         }
     });
-    (child, state, log, lines)
+    (child, log, lines)
 }
 
 fn command(arguments: &[&str], state: &Scratch) -> Command {

@@ -22,6 +22,7 @@ fn each_wrong_start_is_one_error_with_the_mend() {
     write("keys.toml", "keys = { env = 'SHOP_KEYS_NOBODY_SET' }\nshield.cookies = { seal = ['sid'] }", 0o600);
     write("no_keys.toml", "keys = { file = '/no/such/keys' }\nshield.cookies = { seal = ['sid'] }", 0o600);
     write("user.toml", "user = 'nobody_knows_him'", 0o600);
+    write("nobody.toml", "user = 'nobody'", 0o600);
     write("group.toml", "group = 'nogroup'", 0o600);
     write("root.toml", "user = 'root'", 0o600);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -86,6 +87,7 @@ fn each_wrong_start_is_one_error_with_the_mend() {
         (vec!["config", "check", &path("root.toml")], "the user `root` is root"),
         (vec!["config", "check", &path("unknown.toml")], "did you mean `csrf`"),
         (vec!["config", "check", &path("none.toml")], "cannot read"),
+        (vec!["run", "--config", &path("nobody.toml"), "--", "true"], "`user` is for `panoply serve`"),
         (vec!["run", "--https", "127.0.0.1:0", "--", "/no/such/program"], "/no/such/program"),
         (vec!["run", "--https", &taken, "--", "true"], "cannot listen on"),
     ] {

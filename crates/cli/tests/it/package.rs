@@ -1,9 +1,12 @@
 //! What a system gets when panoply is installed on it: manual pages, completions, the Debian package.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::gateway::panoply;
+use crate::client::Client;
+use crate::gateway::{Gateway, panoply};
+use crate::recorder::Recorder;
 use crate::scratch::Scratch;
 
 #[test]
@@ -54,6 +57,150 @@ fn every_shell_accepts_its_completions_and_they_know_every_command() {
     assert_eq!(completed, "completions");
 }
 
+#[test]
+fn systemd_accepts_the_units_and_finds_little_that_they_leave_open() {
+    let (folder, units) = (Scratch::new(), repository().join("packaging/systemd"));
+    let mut copies = Vec::new();
+    for unit in fs::read_dir(units).unwrap() {
+        let unit = unit.unwrap().path();
+        let copy = folder.path().join(unit.file_name().unwrap());
+        // The program has to be where the unit says.
+        let text = fs::read_to_string(&unit).unwrap().replace("/usr/bin/panoply", env!("CARGO_BIN_EXE_panoply"));
+        fs::write(&copy, text).unwrap();
+        copies.push(copy);
+    }
+    assert_eq!(copies.len(), 3, "{copies:?}");
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&copies).output();
+    let verified = verified.expect("systemd-analyze is installed: run scripts/test");
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && !said.contains("panoply"), "{said}");
+    let judge = ["security", "--offline=yes", "--threshold=15", "--no-pager"];
+    let judged = Command::new("systemd-analyze").args(judge).arg(folder.path().join("panoply.service")).output();
+    let judged = judged.unwrap();
+    assert!(judged.status.success(), "1.5 at most: {}", String::from_utf8_lossy(&judged.stdout));
+}
+
+/// In a Debian that has nothing else, made once and kept in target/tmp.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_package_installs_serves_and_goes_without_a_trace() {
+    let package = package();
+    let listed = output(Command::new("dpkg-deb").arg("-c").arg(&package));
+    for (path, mode) in PROMISED {
+        let line = listed.lines().find(|line| line.split_whitespace().nth(5) == Some(&format!("./{path}")));
+        let line = line.unwrap_or_else(|| panic!("{path} is not in the package:\n{listed}"));
+        assert!(line.starts_with(mode) && line.contains(" root/root "), "{mode}: {line}");
+    }
+    let conffiles = output(Command::new("dpkg-deb").args(["-I"]).arg(&package).arg("conffiles"));
+    assert_eq!(conffiles, "/etc/logrotate.d/panoply\n/etc/panoply/panoply.toml\n");
+
+    let folder = Scratch::new();
+    let root = folder.path().join("root");
+    output(as_root("cp").arg("-a").arg(debian()).arg(&root));
+    let _removed = Removed(root.clone());
+    output(as_root("cp").arg(&package).arg(root.join("panoply.deb")));
+    let inside = |arguments: &[&str]| output(as_root("chroot").arg(&root).args(arguments));
+    let before = files(&root);
+    inside(&["dpkg", "-i", "/panoply.deb"]);
+    inside(&["dpkg", "-i", "/panoply.deb"]); // an upgrade
+    assert_eq!(inside(&["panoply", "--version"]), concat!("panoply ", env!("CARGO_PKG_VERSION"), "\n"));
+    inside(&["panoply", "config", "check", "/etc/panoply/panoply.toml"]);
+    assert_eq!(inside(&["stat", "-c", "%U:%G %a", "/var/lib/panoply"]), "panoply:panoply 700\n");
+    assert_eq!(inside(&["stat", "-c", "%U:%G %a", "/var/log/panoply"]), "panoply:adm 750\n");
+
+    // As the unit starts it, but for ports that are free on every machine.
+    let mut serve = as_root("chroot");
+    serve.arg("--userspec=panoply:panoply").arg(&root).args(["panoply", "serve"]);
+    serve.args(["--config", "/etc/panoply/panoply.toml", "--https", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let gateway = Gateway::begin(&mut serve, Scratch::new());
+    gateway.logged("sandbox: Landlock ABI ");
+    gateway.logged("writes only in /var/lib/panoply, /var/log/panoply");
+    let app = Recorder::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+    let file = root.join("etc/panoply/panoply.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let own = text.replace("http://127.0.0.1:3000", &format!("http://{}", app.address()));
+    assert_ne!(text, own);
+    fs::write(&file, own).unwrap();
+    gateway.logged("the configuration was read again and holds from now on");
+    let client = Client::trusting(&root.join("var/lib/panoply/self-made.crt"), gateway.https());
+    let answer = client.get("/").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "hello".into()));
+    assert_eq!(answer.header("x-frame-options"), "SAMEORIGIN");
+    drop(gateway);
+    assert!(fs::read_to_string(root.join("var/log/panoply/access.log")).unwrap().contains("\"status\":200"));
+
+    inside(&["dpkg", "-r", "panoply"]);
+    assert!(file.exists(), "what the operator wrote stays until he wants it gone");
+    assert!(root.join("var/lib/panoply/self-made.key").exists());
+    inside(&["dpkg", "-P", "panoply"]);
+    let left: Vec<_> = files(&root).into_iter().filter(|file| !before.contains(file)).collect();
+    assert_eq!(left, [""; 0], "purged");
+    assert!(!fs::read_to_string(root.join("etc/passwd")).unwrap().contains("panoply"));
+}
+
+/// Of this build, which the tests have made anyway.
+fn package() -> PathBuf {
+    let mut script = Command::new(repository().join("scripts/package"));
+    output(script.args(["--binary", env!("CARGO_BIN_EXE_panoply")]));
+    let made = fs::read_dir(repository().join("target/package")).unwrap().map(|file| file.unwrap().path());
+    let made: Vec<_> = made.filter(|file| file.extension().is_some_and(|kind| kind == "deb")).collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    made[0].clone()
+}
+
+/// The smallest Debian there is, from wherever this machine has its own.
+fn debian() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian");
+    let stamp = folder.with_extension("made");
+    if stamp.exists() {
+        return folder;
+    }
+    let format = ["indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages", "Origin: Debian"];
+    let sources = output(Command::new("apt-get").args(format));
+    let main = sources.lines().filter_map(|line| line.split_once(' '));
+    let found = main.filter(|(_, name)| !name.contains('-')).map(|(site, name)| (site.to_owned(), name.to_owned()));
+    let (site, name) = found.last().expect("apt knows where Debian is: apt-get update");
+    output(as_root("rm").arg("-rf").arg(&folder));
+    let mut make = as_root("debootstrap");
+    make.args(["--variant=minbase", "--include=adduser,ca-certificates"]).arg(name).arg(&folder).arg(site);
+    output(&mut make);
+    output(as_root("chroot").arg(&folder).args(["apt-get", "clean"]));
+    fs::write(stamp, "").unwrap();
+    folder
+}
+
+/// All there is but what dpkg and apt write about themselves, and copies that are kept of the list of users.
+fn files(root: &Path) -> Vec<String> {
+    let own = "( -path ./var/lib/dpkg -o -path ./var/cache -o -path ./var/log/dpkg.log -o -path ./etc/*- ) -prune -o -print";
+    let listed = output(as_root("find").current_dir(root).arg(".").args(own.split(' ')));
+    let mut files: Vec<_> = listed.lines().map(str::to_owned).collect();
+    files.sort();
+    files
+}
+
+/// A folder with files of other users, gone with the test.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = as_root("rm").arg("-rf").arg(&self.0).status();
+    }
+}
+
+/// Packages are for root to install.
+fn as_root(program: &str) -> Command {
+    use std::os::unix::fs::MetadataExt;
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", program]);
+    command
+}
+
+fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
 /// The commands below `command`, as its help lists them.
 fn subcommands(command: &[&str]) -> Vec<String> {
     let (code, help, stderr) = panoply(&[command, &["--help"]].concat());
@@ -82,3 +229,21 @@ fn output(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// What a package of panoply has, and with which rights.
+const PROMISED: &[(&str, &str)] = &[
+    ("usr/bin/panoply", "-rwxr-xr-x"),
+    ("usr/lib/systemd/system/panoply.service", "-rw-r--r--"),
+    ("usr/lib/systemd/system/panoply-https.socket", "-rw-r--r--"),
+    ("usr/lib/systemd/system/panoply-http.socket", "-rw-r--r--"),
+    ("etc/panoply/panoply.toml", "-rw-r--r--"),
+    ("etc/logrotate.d/panoply", "-rw-r--r--"),
+    ("usr/share/man/man1/panoply.1.gz", "-rw-r--r--"),
+    ("usr/share/man/man1/panoply-serve.1.gz", "-rw-r--r--"),
+    ("usr/share/bash-completion/completions/panoply", "-rw-r--r--"),
+    ("usr/share/zsh/vendor-completions/_panoply", "-rw-r--r--"),
+    ("usr/share/fish/vendor_completions.d/panoply.fish", "-rw-r--r--"),
+    ("usr/share/doc/panoply/copyright", "-rw-r--r--"),
+    ("usr/share/doc/panoply/changelog.Debian.gz", "-rw-r--r--"),
+    ("usr/share/doc/panoply/LIBRARIES.gz", "-rw-r--r--"),
+];
