@@ -16,6 +16,7 @@ use crate::admin::{Admin, View};
 use crate::config::Config;
 use crate::connection::Door;
 use crate::gateway::{Gateway, Lasting};
+use crate::heartbeat::Heartbeats;
 use crate::listen::{Socket, Sockets};
 use crate::places::Places;
 use crate::renewal::Renewal;
@@ -100,9 +101,10 @@ impl Running {
 
     async fn take(&mut self, config: Config) -> Result<(), GatewayError> {
         let before = self.era.load_full();
-        let (config, lasting) =
-            (reload::what_can_change(&before.config, proxies::read(&config)?), self.lasting.clone());
-        let sockets = Sockets::open(&config, Some(&self.sockets))?;
+        let mut config = reload::what_can_change(&before.config, proxies::read(&config)?);
+        let (held, lasting) = (self.sockets.held(), self.lasting.clone());
+        held.settle(&mut config);
+        let sockets = Sockets::open(&config, &held)?;
         let listeners = Listeners::of(&sockets, &config)?;
         let is_continued = before.is_continued_by(&config);
         let earlier = Arc::clone(&before);
@@ -209,6 +211,12 @@ impl Running {
         if let Some(log) = &self.lasting.log {
             log.reopen();
         }
+    }
+
+    /// By which one hears whether all threads are well.
+    #[must_use]
+    pub fn heartbeats(&self) -> Heartbeats {
+        Heartbeats::of(self.workers.iter().map(|worker| Arc::clone(worker.heart())))
     }
 
     /// How many connections are open.

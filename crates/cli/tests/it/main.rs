@@ -38,6 +38,7 @@ mod serve;
 mod slow;
 mod smuggling;
 mod store;
+mod systemd;
 mod tls;
 mod tls_clients;
 mod tls_faults;
