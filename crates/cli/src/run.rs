@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use panoply_gateway::supervise::{App, Command, Signal, exit_code, free_port};
+use panoply_gateway::takeover::Offer;
 use panoply_gateway::{Gateway, Given, Notices, state_folder};
 
 use crate::args::Run;
@@ -54,6 +55,7 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
     gateway.found_app(address, app.proof());
     outset::print(&gateway, &config, &format!("`{}` on {address}", run.command.join(" ")));
     let mut running = gateway.start()?;
+    let _offer = Offer::open(&config, Some(REFUSES));
     notices.ready(&outset::status(&running));
     tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
     let audits = tokio::spawn(gated.keep());
@@ -104,6 +106,8 @@ async fn ended(ending: &mut Ending, has_hung_up: bool) {
     }
 }
 
+/// To who asks for its place.
+const REFUSES: &str = "it has started the app itself, which ends with it";
 /// A large app compiles itself at start-up; after this long it is taken to be stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// For answers that were on their way when the app ended.

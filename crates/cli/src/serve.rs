@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use panoply_gateway::{Gateway, Given, Notices};
+use std::io;
+
+use panoply_gateway::takeover::{Offer, Predecessor};
+use panoply_gateway::{Config, Gateway, GatewayError, Given, Notices};
 
 use crate::args::Serve;
 use crate::audit::gate::Gated;
@@ -13,25 +16,54 @@ use crate::signals::{Ending, Rotation};
 use crate::trouble::Trouble;
 
 pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Trouble> {
-    let notices = Notices::from_environment();
+    let mut notices = Notices::from_environment();
     let (front, to) = (serve.front.settled(), serve.to);
     let (mut ending, mut rotation) = (Ending::listen()?, Rotation::listen()?);
     let mut again = Reload::listen(front.config.as_deref())?;
     let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
     let config = read()?;
-    let gateway = Gateway::open_on(&config, given)?;
+    let mut predecessor = if serve.take_over { found(&config).await? } else { None };
+    let given = match &mut predecessor {
+        Some(predecessor) => {
+            // While it is at work: what is wrong with this one is no reason to make visitors wait.
+            Gateway::check(&config)?;
+            let (sockets, its_notices) = predecessor.take().await?;
+            notices = notices.or(its_notices);
+            sockets
+        }
+        None => given,
+    };
+    let gateway = match Gateway::open_on(&config, given) {
+        Ok(gateway) => gateway,
+        Err(error) => return Err(in_its_place(error, &config).await),
+    };
     let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, gateway.dependencies()));
     if let Some(gated) = &gated {
         gated.admit().await?;
     }
     outset::print(&gateway, &config, to.as_deref().unwrap_or("the sites of the file"));
     let mut running = gateway.start()?;
+    let mut offer = Offer::open(&config, None);
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await?;
+        tracing::info!("serves in the place of the one before");
+    }
     notices.ready(&outset::status(&running));
     tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
     let audits = gated.map(|gated| tokio::spawn(gated.keep()));
-    loop {
+    let mut has_successor = false;
+    while !has_successor {
         tokio::select! {
             () = ending.asked() => break,
+            successor = offer.asked() => tokio::select! {
+                handed = running.hand_over(successor, &notices) => {
+                    has_successor = handed;
+                    if !handed {
+                        offer = Offer::open(&config, None); // the other may have put its own into this one's place
+                    }
+                }
+                () = ending.asked() => break,
+            },
             () = rotation.asked() => running.reopen_access_log(),
             news = again.news() => match news {
                 News::HungUp => break,
@@ -39,10 +71,18 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
             },
         }
     }
-    tracing::info!("told to end: requests may end");
-    notices.stopping("told to end: requests may end");
+    drop(offer);
+    let end = async {
+        if has_successor {
+            tracing::info!("another process serves: requests may end");
+            return running.retire().await;
+        }
+        tracing::info!("told to end: requests may end");
+        notices.stopping("told to end: requests may end");
+        notices.while_busy(running.end(None)).await
+    };
     let open = tokio::select! {
-        open = notices.while_busy(running.end(None)) => open,
+        open = end => open,
         () = ending.asked() => 0, // a second time: now
     };
     if let Some(audits) = audits {
@@ -52,4 +92,32 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
         tracing::warn!(connections = open, "closed while still in use");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who is to hand over; where there is nobody, this is a start like any other.
+async fn found(config: &Config) -> Result<Option<Predecessor>, Trouble> {
+    let found = Predecessor::find(config).await?;
+    if found.is_none() {
+        tracing::info!("nobody is at work with this state folder: started as without --take-over");
+    }
+    Ok(found)
+}
+
+/// Where the address is taken by one who would hand it over, that is the mend.
+async fn in_its_place(error: GatewayError, config: &Config) -> Trouble {
+    let is_taken = matches!(
+        &error,
+        GatewayError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse
+    );
+    if is_taken && let Ok(Some(other)) = Predecessor::find(config).await {
+        let process = other.process().map_or_else(String::new, |process| format!(", process {process},"));
+        return Trouble::chained(
+            &error,
+            &format!(
+                "a panoply with the same state folder{process} is at work: add --take-over to go on in its place, or \
+                 stop it"
+            ),
+        );
+    }
+    error.into()
 }

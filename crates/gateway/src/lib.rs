@@ -48,9 +48,12 @@ mod singleton;
 mod state;
 pub mod supervise;
 mod symptom;
+pub mod takeover;
 mod tls;
 mod tunnel;
 mod upstream;
+#[doc(hidden)]
+pub mod websocket;
 mod worker;
 
 pub use config::Config;

@@ -5,6 +5,7 @@ mod role;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket as Unbound, Type};
@@ -69,6 +70,10 @@ impl Socket {
     /// When there are no descriptors left.
     pub(crate) fn accepting(&self) -> Result<tokio::net::TcpListener, GatewayError> {
         self.listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(GatewayError::Thread)
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

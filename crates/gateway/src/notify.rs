@@ -45,6 +45,12 @@ impl Notices {
         Self(Some(Arc::new(Listener { name, watchdog })))
     }
 
+    /// These, or the `other` where there are none.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
     /// The socket's name, and how long it may be silent, in microseconds.
     pub(crate) fn listener(&self) -> Option<(&str, Option<u64>)> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

@@ -18,9 +18,11 @@ use crate::connection::Door;
 use crate::gateway::{Gateway, Lasting};
 use crate::heartbeat::Heartbeats;
 use crate::listen::{Socket, Sockets};
+use crate::notify::Notices;
 use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::served::{Era, Served};
+use crate::takeover::Successor;
 use crate::worker::{Accepted, Worker};
 use crate::{GatewayError, proxies, reload, upstream};
 
@@ -29,6 +31,7 @@ use crate::{GatewayError, proxies, reload, upstream};
 pub struct Running {
     lasting: Lasting,
     workers: Arc<[Worker]>,
+    renewal: Option<Renewal>,
     places: Arc<ArcSwap<Places>>,
     /// What is done beside the serving, from the start to the end.
     upkeep: JoinSet<()>,
@@ -42,6 +45,8 @@ pub struct Running {
     http: Option<Open>,
     view: Arc<ArcSwap<View>>,
     admin: JoinSet<()>,
+    /// Whether visitors have to wait for another process.
+    waits: watch::Sender<bool>,
 }
 
 impl Running {
@@ -53,25 +58,23 @@ impl Running {
         if let Some(log) = &lasting.log {
             log.start().map_err(GatewayError::Thread)?;
         }
-        let mut upkeep = JoinSet::new();
-        let keeper = Arc::clone(&lasting.keeper);
-        upkeep.spawn(async move { keeper.keep().await });
-        upkeep.spawn(lasting.counting.clone().keep());
         let view = Arc::new(ArcSwap::from_pointee(View::of(&served, &lasting, &workers)));
         let all_places = Places::new(&served.config, places(), Arc::clone(&lasting.cuts));
         let mut running = Self {
-            certificates: upkeep_of(&served, &lasting, renewal),
+            certificates: upkeep_of(&served, &lasting, renewal.clone()),
+            renewal,
             checks: checks_of(&served),
+            upkeep: keeping(&lasting),
             lasting,
             workers,
             places: Arc::new(ArcSwap::from_pointee(all_places)),
-            upkeep,
             era: Arc::new(ArcSwap::from(Arc::clone(&served))),
             sockets: sockets.clone(),
             https: None,
             http: None,
             view,
             admin: JoinSet::new(),
+            waits: watch::channel(false).0,
         };
         let listeners = Listeners::of(&sockets, &served.config)?;
         running.listen(listeners, sockets);
@@ -122,7 +125,8 @@ impl Running {
         let places = self.places.load().after(&next.config, places());
         self.places.store(Arc::new(places));
         if !Arc::ptr_eq(&before.tls, &next.tls) {
-            self.certificates = upkeep_of(&next, &self.lasting, renewal);
+            self.certificates = upkeep_of(&next, &self.lasting, renewal.clone());
+            self.renewal = renewal;
         }
         self.checks = checks_of(&next);
         self.view.store(Arc::new(View::of(&next, &self.lasting, &self.workers)));
@@ -159,7 +163,8 @@ impl Running {
 
     fn open_door(&self, socket: Socket, listener: TcpListener, door: Door) -> Open {
         let (closing, closed) = watch::channel(false);
-        let accepting = accept(listener, door, closed, Arc::clone(&self.workers), Arc::clone(&self.places));
+        let (workers, places) = (Arc::clone(&self.workers), Arc::clone(&self.places));
+        let accepting = accept(listener, door, closed, self.waits.subscribe(), workers, places);
         Open { socket, accepting: tokio::spawn(accepting).abort_handle(), _closing: closing }
     }
 
@@ -181,6 +186,53 @@ impl Running {
         self.drain(patience.unwrap_or(shutdown.patience.duration())).await
     }
 
+    /// Gives `successor` what this one has, and says whether it serves now. If it does not, this one goes on as before.
+    /// Visitors who come meanwhile wait; those who are there are served.
+    pub async fn hand_over(&mut self, mut successor: Successor, notices: &Notices) -> bool {
+        self.let_go().await;
+        let given = successor.give(&self.sockets.held(), notices).await;
+        if let Err(error) = given {
+            tracing::error!(%error, "a new process asked for this one's place and did not come to serve: this one goes on");
+            self.take_back();
+            return false;
+        }
+        if let Some(process) = successor.process() {
+            notices.succeeded_by(process);
+        }
+        // Whatever becomes of it now: it serves.
+        let _ = successor.go_on().await;
+        true
+    }
+
+    /// As [`end`](Self::end), for one whose visitors another process serves already.
+    pub async fn retire(self) -> usize {
+        let patience = self.era.load().config.shutdown.patience.duration();
+        self.drain(patience).await
+    }
+
+    /// From here on nothing is written but the access log.
+    async fn let_go(&mut self) {
+        self.waits.send_replace(true);
+        self.admin.shutdown().await;
+        self.upkeep.shutdown().await;
+        self.certificates.shutdown().await;
+        let counting = self.lasting.counting.clone();
+        let _ = tokio::task::spawn_blocking(move || counting.save()).await;
+    }
+
+    fn take_back(&mut self) {
+        let served = self.era.load_full();
+        self.upkeep = keeping(&self.lasting);
+        self.certificates = upkeep_of(&served, &self.lasting, self.renewal.clone());
+        if let Some(socket) = &self.sockets.admin {
+            match Admin::open(&served.config, socket) {
+                Ok(admin) => drop(self.admin.spawn(admin.serve(Arc::clone(&self.view)))),
+                Err(error) => tracing::error!(%error, "operators are heard again after a reload"),
+            }
+        }
+        self.waits.send_replace(false);
+    }
+
     /// Accepts no more, lets requests end for up to `patience`, and tells how many connections were then still open:
     /// what was upgraded, to WebSockets say, is closed then.
     pub async fn drain(mut self, patience: Duration) -> usize {
@@ -196,8 +248,12 @@ impl Running {
         };
         let _ = tokio::time::timeout(patience, ended).await;
         let (counting, log) = (self.lasting.counting.clone(), self.lasting.log.clone());
+        let has_successor = *self.waits.borrow();
         let keep = move || {
-            counting.save();
+            // What was let go is another's to write.
+            if !has_successor {
+                counting.save();
+            }
             if let Some(log) = log {
                 log.close(LAST_LINES);
             }
@@ -258,6 +314,15 @@ impl Listeners {
     }
 }
 
+/// What only one process may do.
+fn keeping(lasting: &Lasting) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    let keeper = Arc::clone(&lasting.keeper);
+    upkeep.spawn(async move { keeper.keep().await });
+    upkeep.spawn(lasting.counting.clone().keep());
+    upkeep
+}
+
 /// Who asks the apps whether they are well.
 fn checks_of(served: &Served) -> JoinSet<()> {
     let mut checks = JoinSet::new();
@@ -282,12 +347,21 @@ async fn accept(
     listener: TcpListener,
     door: Door,
     closing: watch::Receiver<bool>,
+    mut waits: watch::Receiver<bool>,
     workers: Arc<[Worker]>,
     places: Arc<ArcSwap<Places>>,
 ) {
-    loop {
-        let accepted =
-            listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
+    // A gateway that is gone accepts nobody.
+    while waits.wait_for(|waits| !waits).await.is_ok() {
+        let accepted = tokio::select! {
+            biased;
+            changed = waits.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            accepted = listener.accept() => accepted,
+        };
+        let accepted = accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
         match accepted {
             Ok((stream, address)) => {
                 let places = places.load_full();

@@ -92,7 +92,7 @@ async fn work(
 fn begin(accepted: Accepted, connections: Arc<AtomicUsize>) {
     let Accepted { stream, address, door, closing, place } = accepted;
     let life = Life::new(&place.places().terms, clock::now());
-    let open = Arc::new(Open { connections, place, life, peer: address.ip() });
+    let open = Arc::new(Open { connections, place, life, peer: address.ip(), closing: closing.clone() });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
@@ -108,9 +108,15 @@ pub(crate) struct Open {
     place: Place,
     life: Arc<Life>,
     peer: IpAddr,
+    closing: watch::Receiver<bool>,
 }
 
 impl Open {
+    /// Says when it should end.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.clone()
+    }
+
     /// How long it lives.
     pub(crate) const fn life(&self) -> &Arc<Life> {
         &self.life

@@ -192,7 +192,7 @@ fn spawn(command: &mut Command) -> (Child, Arc<Mutex<String>>, Receiver<String>)
     (child, log, lines)
 }
 
-fn command(arguments: &[&str], state: &Scratch) -> Command {
+pub(crate) fn command(arguments: &[&str], state: &Scratch) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_panoply"));
     command
         .args(arguments)
