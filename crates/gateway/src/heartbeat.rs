@@ -51,3 +51,28 @@ impl Heartbeats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_not_answered_since_he_was_asked_is_silent() {
+        let (one, other) = (Arc::new(Heart::new("one")), Arc::new(Heart::new("other")));
+        let heartbeats = Heartbeats::of([Arc::clone(&one), Arc::clone(&other)]);
+        assert!(heartbeats.silent().is_empty(), "nobody was asked");
+        for (answering, silent) in [
+            (&[][..], &["one", "other"][..]),
+            (&[&one], &["other"]),
+            (&[&other], &["one"]),
+            (&[&one, &other], &[]),
+            (&[], &["one", "other"]), // an answer is one to one question
+        ] {
+            heartbeats.ask();
+            for heart in answering {
+                heart.beat();
+            }
+            assert_eq!(heartbeats.silent(), silent);
+        }
+    }
+}

@@ -145,7 +145,6 @@ const QUEUE: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heartbeat::Heart;
 
     fn heard(socket: &UnixDatagram) -> String {
         let mut words = [0; 256];
@@ -160,36 +159,5 @@ mod tests {
         let socket = UnixDatagram::bind_addr(&address).unwrap();
         Notices::to(format!("@{name}"), None).ready("all is\nMAINPID=1");
         assert_eq!(heard(&socket), "READY=1\nSTATUS=all is MAINPID=1");
-    }
-
-    #[tokio::test]
-    async fn a_thread_that_does_not_answer_silences_the_watchdog() {
-        let name = format!("panoply-watchdog-{}", process::id());
-        let address = SocketAddr::from_abstract_name(&name).unwrap();
-        let socket = UnixDatagram::bind_addr(&address).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let hears = |socket: &UnixDatagram| socket.recv(&mut [0; 64]).is_ok();
-        let (one, other) = (Arc::new(Heart::new("one")), Arc::new(Heart::new("other")));
-        let notices = Notices::to(format!("@{name}"), Some(100_000));
-        let task =
-            tokio::spawn(notices.keep_watchdog(Heartbeats::of([Arc::clone(&one), Arc::clone(&other)])));
-        let beat = |heart: Arc<Heart>| async move {
-            heart.asked().await;
-            heart.beat();
-        };
-        for (answering, alive) in [
-            (vec![&one, &other], true),
-            (vec![&one, &other], true),
-            (vec![&one], false),
-            (vec![], false),
-            (vec![&one, &other], true),
-        ] {
-            let all = answering.iter().map(|heart| tokio::spawn(beat(Arc::clone(heart)))).collect::<Vec<_>>();
-            tokio::time::sleep(Duration::from_millis(40)).await;
-            while hears(&socket) {}
-            tokio::time::sleep(Duration::from_millis(70)).await;
-            assert_eq!(hears(&socket), alive, "{} answered", all.len());
-        }
-        task.abort();
     }
 }

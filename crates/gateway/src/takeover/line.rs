@@ -29,9 +29,9 @@ pub(super) enum Line {
     /// The sockets come beside it, in this order.
     Yours { sockets: Vec<Handed>, notify: Option<String>, watchdog: Option<u64> },
     /// The new one accepts.
-    Serving,
+    Serving {},
     /// The one before ends.
-    Done,
+    Done {},
 }
 
 /// A listener that is handed over.

@@ -103,14 +103,14 @@ impl Successor {
         let files: Vec<_> = held.0.iter().map(|(_, socket)| socket.as_fd()).collect();
         say(&self.stream, &yours, &files).await?;
         match hear(&self.stream, START).await?.0 {
-            Line::Serving => Ok(()),
+            Line::Serving {} => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
     /// It may be sure that this one ends.
     pub(crate) async fn go_on(self) -> io::Result<()> {
-        say(&self.stream, &Line::Done, &[]).await
+        say(&self.stream, &Line::Done {}, &[]).await
     }
 }
 

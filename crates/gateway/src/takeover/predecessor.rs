@@ -88,9 +88,9 @@ impl Predecessor {
     /// When it serves on, since this one took too long: then there are two.
     pub async fn relieve(self) -> Result<(), GatewayError> {
         let relieved = async {
-            say(&self.stream, &Line::Serving, &[]).await?;
+            say(&self.stream, &Line::Serving {}, &[]).await?;
             match hear(&self.stream, PROMPT).await?.0 {
-                Line::Done => Ok(()),
+                Line::Done {} => Ok(()),
                 other => Err(unexpected(&other)),
             }
         };
