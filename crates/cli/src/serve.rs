@@ -1,8 +1,7 @@
 //! `panoply serve`: in front of an app that runs elsewhere.
 
-use std::process::ExitCode;
-
 use std::io;
+use std::process::ExitCode;
 
 use panoply_gateway::takeover::{Offer, Predecessor};
 use panoply_gateway::{Config, Gateway, GatewayError, Given, Notices};
@@ -16,27 +15,14 @@ use crate::signals::{Ending, Rotation};
 use crate::trouble::Trouble;
 
 pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Trouble> {
-    let mut notices = Notices::from_environment();
+    let notices = Notices::from_environment();
     let (front, to) = (serve.front.settled(), serve.to);
     let (mut ending, mut rotation) = (Ending::listen()?, Rotation::listen()?);
     let mut again = Reload::listen(front.config.as_deref())?;
     let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
     let config = read()?;
     let mut predecessor = if serve.take_over { found(&config).await? } else { None };
-    let given = match &mut predecessor {
-        Some(predecessor) => {
-            // While it is at work: what is wrong with this one is no reason to make visitors wait.
-            Gateway::check(&config)?;
-            let (sockets, its_notices) = predecessor.take().await?;
-            notices = notices.or(its_notices);
-            sockets
-        }
-        None => given,
-    };
-    let gateway = match Gateway::open_on(&config, given) {
-        Ok(gateway) => gateway,
-        Err(error) => return Err(in_its_place(error, &config).await),
-    };
+    let (gateway, notices) = open(&config, given, predecessor.as_mut(), notices).await?;
     let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, gateway.dependencies()));
     if let Some(gated) = &gated {
         gated.admit().await?;
@@ -49,7 +35,7 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
         tracing::info!("serves in the place of the one before");
     }
     notices.ready(&outset::status(&running));
-    tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
+    let watchdog = tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
     let audits = gated.map(|gated| tokio::spawn(gated.keep()));
     let mut has_successor = false;
     while !has_successor {
@@ -74,7 +60,7 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
     drop(offer);
     let end = async {
         if has_successor {
-            tracing::info!("another process serves: requests may end");
+            watchdog.abort(); // systemd hears the other
             return running.retire().await;
         }
         tracing::info!("told to end: requests may end");
@@ -92,6 +78,25 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
         tracing::warn!(connections = open, "closed while still in use");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// On the sockets of the one before, who then waits for this one to serve; without one, on those that are `given`.
+async fn open(
+    config: &Config,
+    given: Given,
+    predecessor: Option<&mut Predecessor>,
+    notices: Notices,
+) -> Result<(Gateway, Notices), Trouble> {
+    if let Some(predecessor) = predecessor {
+        // What is wrong with this one is found while the other is at work: no visitor waits for that.
+        Gateway::check(config)?;
+        let (sockets, its_notices) = predecessor.take().await?;
+        return Ok((Gateway::open_on(config, sockets)?, notices.or(its_notices)));
+    }
+    match Gateway::open_on(config, given) {
+        Ok(gateway) => Ok((gateway, notices)),
+        Err(error) => Err(in_its_place(error, config).await),
+    }
 }
 
 /// Who is to hand over; where there is nobody, this is a start like any other.

@@ -1,5 +1,7 @@
 //! The gateway at work: threads, doors, what is done beside the serving; and how a reload exchanges what is served.
 
+mod succession;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,11 +20,9 @@ use crate::connection::Door;
 use crate::gateway::{Gateway, Lasting};
 use crate::heartbeat::Heartbeats;
 use crate::listen::{Socket, Sockets};
-use crate::notify::Notices;
 use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::served::{Era, Served};
-use crate::takeover::Successor;
 use crate::worker::{Accepted, Worker};
 use crate::{GatewayError, proxies, reload, upstream};
 
@@ -184,53 +184,6 @@ impl Running {
         let shutdown = self.era.load().config.shutdown.clone();
         tokio::time::sleep(shutdown.delay.map_or(Duration::ZERO, Period::duration)).await;
         self.drain(patience.unwrap_or(shutdown.patience.duration())).await
-    }
-
-    /// Gives `successor` what this one has, and says whether it serves now. If it does not, this one goes on as before.
-    /// Visitors who come meanwhile wait; those who are there are served.
-    pub async fn hand_over(&mut self, mut successor: Successor, notices: &Notices) -> bool {
-        self.let_go().await;
-        let given = successor.give(&self.sockets.held(), notices).await;
-        if let Err(error) = given {
-            tracing::error!(%error, "a new process asked for this one's place and did not come to serve: this one goes on");
-            self.take_back();
-            return false;
-        }
-        if let Some(process) = successor.process() {
-            notices.succeeded_by(process);
-        }
-        // Whatever becomes of it now: it serves.
-        let _ = successor.go_on().await;
-        true
-    }
-
-    /// As [`end`](Self::end), for one whose visitors another process serves already.
-    pub async fn retire(self) -> usize {
-        let patience = self.era.load().config.shutdown.patience.duration();
-        self.drain(patience).await
-    }
-
-    /// From here on nothing is written but the access log.
-    async fn let_go(&mut self) {
-        self.waits.send_replace(true);
-        self.admin.shutdown().await;
-        self.upkeep.shutdown().await;
-        self.certificates.shutdown().await;
-        let counting = self.lasting.counting.clone();
-        let _ = tokio::task::spawn_blocking(move || counting.save()).await;
-    }
-
-    fn take_back(&mut self) {
-        let served = self.era.load_full();
-        self.upkeep = keeping(&self.lasting);
-        self.certificates = upkeep_of(&served, &self.lasting, self.renewal.clone());
-        if let Some(socket) = &self.sockets.admin {
-            match Admin::open(&served.config, socket) {
-                Ok(admin) => drop(self.admin.spawn(admin.serve(Arc::clone(&self.view)))),
-                Err(error) => tracing::error!(%error, "operators are heard again after a reload"),
-            }
-        }
-        self.waits.send_replace(false);
     }
 
     /// Accepts no more, lets requests end for up to `patience`, and tells how many connections were then still open:
