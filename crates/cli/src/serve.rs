@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use panoply_gateway::dependencies::Dependencies;
 use panoply_gateway::takeover::{Offer, Predecessor};
 use panoply_gateway::{Config, Gateway, GatewayError, Given, Notices};
 
@@ -22,11 +23,19 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
     let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
     let config = read()?;
     let mut predecessor = if serve.take_over { found(&config).await? } else { None };
-    let (gateway, notices) = open(&config, given, predecessor.as_mut(), notices).await?;
-    let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, gateway.dependencies()));
-    if let Some(gated) = &gated {
-        gated.admit().await?;
+    let told = Dependencies::default();
+    let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, told.clone()));
+    let takes_over = predecessor.is_some();
+    if takes_over {
+        // What is wrong with this one is found while the other is at work: no visitor waits for that.
+        Gateway::check(&config)?;
+        admit(gated.as_ref()).await?;
     }
+    let (mut gateway, notices) = open(&config, given, predecessor.as_mut(), notices).await?;
+    if !takes_over {
+        admit(gated.as_ref()).await?;
+    }
+    gateway.tell_of(&told);
     outset::print(&gateway, &config, to.as_deref().unwrap_or("the sites of the file"));
     let mut running = gateway.start()?;
     let mut offer = Offer::open(&config, None);
@@ -88,14 +97,20 @@ async fn open(
     notices: Notices,
 ) -> Result<(Gateway, Notices), Trouble> {
     if let Some(predecessor) = predecessor {
-        // What is wrong with this one is found while the other is at work: no visitor waits for that.
-        Gateway::check(config)?;
         let (sockets, its_notices) = predecessor.take().await?;
         return Ok((Gateway::open_on(config, sockets)?, notices.or(its_notices)));
     }
     match Gateway::open_on(config, given) {
         Ok(gateway) => Ok((gateway, notices)),
         Err(error) => Err(in_its_place(error, config).await),
+    }
+}
+
+/// Whether the app's dependencies let it start.
+async fn admit(gated: Option<&Gated>) -> Result<(), Trouble> {
+    match gated {
+        Some(gated) => gated.admit().await,
+        None => Ok(()),
     }
 }
 

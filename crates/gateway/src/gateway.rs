@@ -159,6 +159,11 @@ impl Gateway {
         self.lasting.dependencies.clone()
     }
 
+    /// The same of what was told elsewhere, before there was this gateway.
+    pub fn tell_of(&mut self, dependencies: &Dependencies) {
+        self.lasting.dependencies.clone_from(dependencies);
+    }
+
     /// Starts one thread a core and begins to accept. It must be called within a tokio runtime.
     ///
     /// # Errors
