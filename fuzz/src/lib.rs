@@ -15,6 +15,7 @@ mod proxy_header;
 mod session;
 mod settings;
 mod shield;
+mod websocket;
 mod wire;
 
 pub use access_log::access_log;
@@ -28,6 +29,7 @@ pub use proxy_header::proxy_header;
 pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
+pub use websocket::websocket;
 pub use wire::{csp, forwarded, redirect, set_cookie};
 
 /// Panics when `input` breaks a promise.
@@ -69,6 +71,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("unsign_cookie", unsign_cookie),
     ("username", username),
     ("version", version),
+    ("websocket", websocket),
 ];
 
 /// What reads as text is read; a promise about text says nothing of other bytes.

@@ -38,8 +38,9 @@ fn main() -> ExitCode {
     });
     let ended = match arguments.command {
         Command::Demo(demo) => block_on(demo::demo(demo)),
-        Command::Run(run) => block_on(run::run(run)),
-        Command::Serve(serve) => block_on(serve::serve(serve)),
+        // Before there is a second thread.
+        Command::Run(run) => given().and_then(|given| block_on(run::run(run, given))),
+        Command::Serve(serve) => given().and_then(|given| block_on(serve::serve(serve, given))),
         Command::Audit(command) => audit::audit(command),
         Command::Advisories(advisories) => block_on(advisories::advisories(advisories)),
         Command::Store(store) => block_on(store::store(store)),
@@ -59,6 +60,11 @@ fn main() -> ExitCode {
         trouble.print();
         ExitCode::from(COULD_NOT)
     })
+}
+
+/// The sockets that systemd has opened, if it has.
+fn given() -> Result<panoply_gateway::Given, trouble::Trouble> {
+    Ok(panoply_gateway::Given::take()?)
 }
 
 /// The thread that accepts, watches signals and the app; requests have threads of their own.

@@ -1,6 +1,7 @@
 //! The gateway's clock: the edge where time comes from.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,6 +11,12 @@ use tokio::time::Instant;
 )]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Since the machine started, as systemd counts it.
+pub(crate) fn monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.try_into().unwrap_or_default()
 }
 
 /// Milliseconds since the gateway first asked, and one more: 0 is no time.

@@ -25,7 +25,7 @@ use crate::cuts::Cut;
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
-use crate::life::{Handed, Verdict, Watched};
+use crate::life::{Handed, Life, Verdict, Watched};
 use crate::proxy::{self, Answer};
 use crate::proxy_protocol::{self, Step};
 use crate::redirect;
@@ -328,7 +328,7 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
                 return;
             }
             // A gateway that is gone closes its connections too.
-            _ = closing.wait_for(|closing| *closing), if shut_down.is_some() => None,
+            () = closed(&mut closing, inside.open.life()), if shut_down.is_some() => None,
             () = inside.open.life().worn(), if shut_down.is_some() => Some(Cut::Requests),
             () = alarm.as_mut() => match inside.open.life().check(clock::now()) {
                 Verdict::Wait(until) => {
@@ -351,12 +351,23 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
+/// Ready when the gateway closes. hyper would end a connection that has brought nothing yet, but who was just let in may
+/// have his first request on the way.
+async fn closed(closing: &mut watch::Receiver<bool>, life: &Life) {
+    let _ = closing.wait_for(|closing| *closing).await;
+    let deadline = clock::now() + LAST_WORDS;
+    while !life.has_begun() && clock::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Before the kernel asks whether somebody is still there, and how often it asks.
 const QUIET: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
 /// For what is on its way when a connection is told that it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// In bytes. Half of it has to go before the kernel asks for more: who takes so much a minute is seen to be steady.
 const UNSENT: u32 = 64 * 1024;
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what

@@ -146,8 +146,11 @@ fn switch(
         return Err(Rejection::new(StatusCode::BAD_GATEWAY, "the app switched protocols unasked"));
     };
     let app = hyper::upgrade::on(&mut answer);
-    tunnel::join(visitor, app, open, busy);
     let protocol = answer.headers_mut().remove(UPGRADE);
+    let is_websocket =
+        protocol.as_ref().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let speak = if is_websocket { tunnel::Protocol::WebSocket } else { tunnel::Protocol::Other };
+    tunnel::join(visitor, app, speak, open, busy);
     hop::strip(answer.headers_mut());
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {

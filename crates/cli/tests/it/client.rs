@@ -140,21 +140,30 @@ impl Client {
     }
 
     /// Asks on a connection that is kept.
-    pub(crate) async fn ask_on(&self, kept: &mut Kept, mut request: Request<Full<Bytes>>) -> Answer {
+    pub(crate) async fn ask_on(&self, kept: &mut Kept, request: Request<Full<Bytes>>) -> Answer {
+        self.try_on(kept, request).await.unwrap()
+    }
+
+    /// The same. An error: it was closed before it had an answer.
+    pub(crate) async fn try_on(
+        &self,
+        kept: &mut Kept,
+        mut request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Answer> {
         let response = match kept {
             Kept::Http1(sender) => {
                 request.headers_mut().insert("host", self.authority().parse().unwrap());
-                sender.ready().await.unwrap();
+                sender.ready().await?;
                 sender.send_request(request).await
             }
             Kept::Http2(sender) => {
                 *request.uri_mut() =
                     format!("https://{}{}", self.authority(), request.uri()).parse().unwrap();
-                sender.ready().await.unwrap();
+                sender.ready().await?;
                 sender.send_request(request).await
             }
         };
-        read(response.unwrap()).await
+        Ok(read(response?).await)
     }
 
     /// A TLS stream, for bytes that no HTTP client would send.

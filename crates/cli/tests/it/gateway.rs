@@ -16,7 +16,7 @@ pub(crate) struct Gateway {
     https: SocketAddr,
     http: Option<SocketAddr>,
     admin: Option<SocketAddr>,
-    state: Scratch,
+    state: Arc<Scratch>,
     log: Arc<Mutex<String>>,
 }
 
@@ -33,13 +33,30 @@ impl Gateway {
     }
 
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let (child, state, log, lines) = spawn(arguments, environment);
+        Self::start_in(&Scratch::new().into(), arguments, environment)
+    }
+
+    /// The same in the place of one that works in `state`, on addresses of its own choice.
+    pub(crate) fn start_in(state: &Arc<Scratch>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(arguments, state);
+        Self::of(command.envs(environment.iter().copied()), Arc::clone(state))
+    }
+
+    /// On sockets that `systemd-socket-activate` opens, which waits for somebody to come by the first.
+    pub(crate) fn activated(options: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let state = Scratch::new();
+        let mut command = activated(options, arguments, environment, &state);
+        Self::of(&mut command, state.into())
+    }
+
+    fn of(command: &mut Command, state: Arc<Scratch>) -> Self {
+        let (child, log, lines) = spawn(command);
         let https = SocketAddr::from(([0; 4], 0));
         let mut gateway = Self { child, https, http: None, admin: None, state, log };
         let deadline = Instant::now() + START;
         loop {
             let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
-                panic!("panoply {arguments:?} did not start:\n{}", gateway.log());
+                panic!("{command:?} did not start:\n{}", gateway.log());
             };
             let mut words = line.split([' ', ',']).filter(|word| !word.is_empty());
             match (words.next(), words.next().and_then(|word| word.parse().ok())) {
@@ -74,7 +91,7 @@ impl Gateway {
         Client::trusting(&self.state.path().join("self-made.crt"), self.https)
     }
 
-    pub(crate) fn state(&self) -> &Scratch {
+    pub(crate) fn state(&self) -> &Arc<Scratch> {
         &self.state
     }
 
@@ -140,17 +157,24 @@ pub(crate) fn panoply(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn spawn(
+/// `panoply` by way of `systemd-socket-activate`, which passes no more of its environment on than it is told.
+pub(crate) fn activated(
+    options: &[&str],
     arguments: &[&str],
     environment: &[(&str, &str)],
-) -> (Child, Scratch, Arc<Mutex<String>>, Receiver<String>) {
-    let state = Scratch::new();
-    let mut child = command(arguments, &state)
-        .envs(environment.iter().copied())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    state: &Scratch,
+) -> Command {
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(options).current_dir(crate::node::folder());
+    command.arg(format!("--setenv=STATE_DIRECTORY={}", state.path().display()));
+    command.args(environment.iter().map(|(name, value)| format!("--setenv={name}={value}")));
+    command.arg(env!("CARGO_BIN_EXE_panoply")).args(arguments);
+    command
+}
+
+fn spawn(command: &mut Command) -> (Child, Arc<Mutex<String>>, Receiver<String>) {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}: run scripts/test"));
     let log = Arc::new(Mutex::new(String::new()));
     let (sender, lines) = mpsc::channel();
     let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -165,10 +189,10 @@ fn spawn(
             let _ = sender.send(line);
         }
     });
-    (child, state, log, lines)
+    (child, log, lines)
 }
 
-fn command(arguments: &[&str], state: &Scratch) -> Command {
+pub(crate) fn command(arguments: &[&str], state: &Scratch) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_panoply"));
     command
         .args(arguments)

@@ -38,6 +38,8 @@ mod serve;
 mod slow;
 mod smuggling;
 mod store;
+mod systemd;
+mod takeover;
 mod tls;
 mod tls_clients;
 mod tls_faults;
@@ -45,6 +47,7 @@ mod tls_grade;
 mod upstream;
 mod upstreams;
 mod visitor;
+mod websocket;
 
 #[path = "../../../panoply/tests/it/store"]
 #[allow(dead_code, reason = "the library's tests need more of them")]
