@@ -27,6 +27,7 @@ mod listen;
 mod maintenance;
 mod metrics;
 mod pace;
+mod parts;
 mod places;
 mod progress;
 mod proxies;

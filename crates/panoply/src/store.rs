@@ -3,6 +3,7 @@
 mod conformance;
 #[cfg(feature = "file")]
 mod file;
+mod health;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use conformance::conformance;
 #[cfg(feature = "file")]
 pub use file::File;
+pub use health::{Health, Standing};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
