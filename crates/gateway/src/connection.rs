@@ -17,6 +17,7 @@ use panoply::{Body, Rejection, Scheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::access_log::{AccessLog, Logged};
 use crate::acme::Answers;
@@ -198,7 +199,16 @@ impl Inside {
                     )),
                     (Ok(route), To::App { .. }) => {
                         let measured = served.traffic.of(route.site);
+                        // At a level that is seldom on, since a span takes a place in a table that all threads share;
+                        // refusals say by themselves whose they are.
+                        let span = tracing::debug_span!(
+                            "request",
+                            id = %visitor.id,
+                            site = served.config.site_name(route.site),
+                            trace_id = visitor.trace.map(tracing::field::display)
+                        );
                         proxy::forward(&route.upstreams, &self.peer, &self.open, measured, visitor, request)
+                            .instrument(span)
                             .await
                     }
                     (Ok(_), To::Https) => redirect::to_https(&request, served.https_port),

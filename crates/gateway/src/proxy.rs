@@ -14,7 +14,7 @@ use http_body::Body as _;
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use panoply::{Rejection, RequestBody, Visitor};
+use panoply::{Rejection, RequestBody, Visitor, trace};
 
 use crate::forwarded::Peer;
 use crate::metrics::Measured;
@@ -85,6 +85,7 @@ fn prepare(
 ) -> Option<OnUpgrade> {
     let protocol = if head.version == Version::HTTP_11 { hop::upgrade(&head.headers) } else { None };
     hop::strip(&mut head.headers);
+    trace::clean(&mut head.headers);
     // Ours was answered by hyper when it first read the body; the app's would be to us.
     head.headers.remove(EXPECT);
     // HTTP/2 has the host in the target alone. Where both are given, the target wins (RFC 9112 §3.2.2).
