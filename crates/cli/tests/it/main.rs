@@ -23,6 +23,7 @@ mod floods;
 mod frames;
 mod gateway;
 mod input;
+mod matrix;
 mod metrics;
 mod migration;
 mod node;

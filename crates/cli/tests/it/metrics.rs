@@ -151,8 +151,10 @@ fn two_sites(more: &str) -> (Gateway, Scratch, Recorder) {
             record.add(&chunk[..read]);
             let text = String::from_utf8_lossy(&chunk[..read]).into_owned();
             // A body that is sent ends with `b`.
-            if text.starts_with("POST ") && !text.ends_with('b') {
-                let _ = stream.read(&mut chunk);
+            let mut last = text.bytes().last();
+            while text.starts_with("POST ") && last != Some(b'b') {
+                let Ok(read @ 1..) = stream.read(&mut chunk) else { return };
+                last = Some(chunk[read - 1]);
             }
             if text.starts_with("GET /slow") {
                 thread::sleep(Duration::from_millis(600));
@@ -174,7 +176,7 @@ fn two_sites(more: &str) -> (Gateway, Scratch, Recorder) {
     let file = folder.path().join("panoply.toml");
     let address = app.address();
     let text = format!(
-        "admin = '127.0.0.1:0'\n{more}\n[[site]]\nhosts = ['localhost']\nupstream = 'http://{address}'\n\
+        "admin = '127.0.0.1:0'\n{more}\n[[site]]\nhosts = ['shop.example']\nupstream = 'http://{address}'\n\
          [[site]]\nhosts = ['blog.example', 'blog.test']\nupstream = 'http://{address}'\n"
     );
     fs::write(&file, text).unwrap();
@@ -199,7 +201,7 @@ async fn each_request_is_in_the_histogram_of_its_site_and_one_sees_who_was_slow(
         ("blog.example", "/slow", 200),
         ("BLOG.test.", "/missing", 404),
         ("evil.example", "/", 421),
-        ("127.0.0.1", "/", 421),
+        ("192.0.2.7", "/", 421),
     ] {
         assert_eq!(client.ask(to(host, path)).await.status, status, "{host} {path}");
     }
@@ -209,21 +211,21 @@ async fn each_request_is_in_the_histogram_of_its_site_and_one_sees_who_was_slow(
     tokio::time::sleep(Duration::from_millis(700)).await;
     asked.abort();
     let deadline = Instant::now() + Duration::from_secs(20);
-    let given_up = "panoply_requests_total{site=\"localhost\",status=\"gone\"}";
+    let given_up = "panoply_requests_total{site=\"shop.example\",status=\"gone\"}";
     while Page::of(&gateway).figure(given_up) < 1.0 {
         assert!(Instant::now() < deadline, "nobody noticed that the visitor is gone");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let page = Page::of(&gateway);
     for (figure, count) in [
-        ("panoply_requests_total{site=\"localhost\",status=\"2xx\"}", 6.0),
-        ("panoply_requests_total{site=\"localhost\",status=\"4xx\"}", 0.0),
+        ("panoply_requests_total{site=\"shop.example\",status=\"2xx\"}", 6.0),
+        ("panoply_requests_total{site=\"shop.example\",status=\"4xx\"}", 0.0),
         (given_up, 1.0),
         ("panoply_requests_total{site=\"blog.example\",status=\"2xx\"}", 1.0),
         ("panoply_requests_total{site=\"blog.example\",status=\"4xx\"}", 1.0),
         ("panoply_requests_total{site=\"no site\",status=\"4xx\"}", 2.0),
-        ("panoply_request_seconds_count{site=\"localhost\"}", 7.0),
-        ("panoply_app_seconds_count{site=\"localhost\"}", 7.0),
+        ("panoply_request_seconds_count{site=\"shop.example\"}", 7.0),
+        ("panoply_app_seconds_count{site=\"shop.example\"}", 7.0),
         ("panoply_request_seconds_count{site=\"blog.example\"}", 2.0),
         ("panoply_app_seconds_count{site=\"blog.example\"}", 2.0),
         ("panoply_request_seconds_count{site=\"no site\"}", 2.0),
@@ -237,11 +239,9 @@ async fn each_request_is_in_the_histogram_of_its_site_and_one_sees_who_was_slow(
     let whole = page.figure("panoply_request_seconds_sum{site=\"blog.example\"}");
     assert!(whole >= slow, "the app is a part of the whole: {slow} of {whole}");
     assert!(page.figure("panoply_request_seconds_bucket{site=\"blog.example\",le=\"0.5\"}") < 2.0);
-    assert!(page.figure("panoply_app_seconds_sum{site=\"localhost\"}") >= 0.6, "who gave up has waited");
-    assert!(
-        !page.0.keys().any(|name| name.contains("evil") || name.contains("blog.test")),
-        "names of visitors"
-    );
+    assert!(page.figure("panoply_app_seconds_sum{site=\"shop.example\"}") >= 0.6, "who gave up has waited");
+    let of_others = |name: &&String| name.contains("site=\"evil") || name.contains("site=\"blog.test");
+    assert_eq!(page.0.keys().find(of_others), None, "a visitor's word is no label");
 }
 
 #[tokio::test]
@@ -258,13 +258,14 @@ async fn the_app_is_not_blamed_for_a_slow_upload_and_counts_outlive_a_reload() {
     let read = stream.read(&mut answer).await.unwrap();
     assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
     let page = Page::of(&gateway);
-    assert_eq!(page.figure("panoply_app_seconds_count{site=\"localhost\"}") as u64, 1);
-    let took = page.figure("panoply_app_seconds_sum{site=\"localhost\"}");
+    assert_eq!(page.figure("panoply_app_seconds_count{site=\"shop.example\"}") as u64, 1);
+    let took = page.figure("panoply_app_seconds_sum{site=\"shop.example\"}");
     assert!(took < 0.4, "{took}");
-    assert!(page.figure("panoply_request_seconds_sum{site=\"localhost\"}") >= 0.5);
+    assert!(page.figure("panoply_request_seconds_sum{site=\"shop.example\"}") >= 0.3);
 
     let file = folder.path().join("panoply.toml");
-    let text = fs::read_to_string(&file).unwrap().replace("'localhost'", "'localhost', 'shop.example'");
+    let text =
+        fs::read_to_string(&file).unwrap().replace("'shop.example'", "'shop.example', 'www.shop.example'");
     fs::write(&file, format!("shield.csrf = 'off'\n{text}")).unwrap();
     gateway.signal("HUP");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -274,7 +275,7 @@ async fn the_app_is_not_blamed_for_a_slow_upload_and_counts_outlive_a_reload() {
     }
     assert_eq!(gateway.client().get("/").await.status, 200);
     let page = Page::of(&gateway);
-    assert_eq!(page.figure("panoply_requests_total{site=\"localhost\",status=\"2xx\"}") as u64, 2);
+    assert_eq!(page.figure("panoply_requests_total{site=\"shop.example\",status=\"2xx\"}") as u64, 2);
 }
 
 #[tokio::test]
