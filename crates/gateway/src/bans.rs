@@ -57,7 +57,7 @@ impl Keeper {
             world,
             file,
             shared: counting.shared.clone(),
-            health: Health::default(),
+            health: Health::new("bans", "what other machines ban and lift is not seen"),
             known: Mutex::new(Known { unshared, lifted, number: None }),
         })
     }
@@ -98,7 +98,7 @@ impl Keeper {
             let mut known = self.known.lock().await;
             if let Some(store) = &self.shared {
                 let agreed = self.agree(&**store, &mut known).await;
-                self.heard(store, agreed.as_ref().err());
+                self.health.heard(&agreed, store, self.world.unix_time());
                 if let Ok(true) = agreed {
                     self.save(&known).await;
                 }
@@ -117,7 +117,7 @@ impl Keeper {
         if let Some(store) = &self.shared {
             let agreed = tokio::time::timeout(PATIENCE, self.agree(&**store, known)).await;
             let agreed = agreed.unwrap_or(Err(StoreError::Slow(PATIENCE)));
-            self.heard(store, agreed.as_ref().err());
+            self.health.heard(&agreed, store, self.world.unix_time());
             if agreed.is_err() {
                 notes.push("the store does not answer: other machines learn of it when it does".to_owned());
             }
@@ -126,23 +126,6 @@ impl Keeper {
         }
         notes.extend(self.save(known).await);
         notes
-    }
-
-    /// The log has a line when it changes whether the store answers, also where no visitor brings a question to it.
-    fn heard(&self, store: &Arc<dyn Counters>, error: Option<&StoreError>) {
-        match error {
-            None if self.health.answered() => {
-                tracing::info!(?store, "the store of bans answers again");
-            }
-            Some(error) if self.health.failed(self.world.unix_time()) => tracing::warn!(
-                ?store,
-                %error,
-                reason = std::error::Error::source(error).map(tracing::field::display),
-                hint = "see that it runs, can be reached from here, and takes writes",
-                "the store of bans fails: what other machines ban and lift is not seen until it answers again"
-            ),
-            _ => {}
-        }
     }
 
     /// Tells the store what is new here, then reads what is new there, and says whether anything was.

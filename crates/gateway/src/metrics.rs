@@ -263,7 +263,7 @@ mod tests {
     fn the_page_is_a_line_a_figure() {
         let metrics = Metrics::default();
         metrics.count_guess(panoply::metrics::Guessed::Wrong);
-        let health = Health::default();
+        let health = Health::new("counts", "");
         health.answered();
         health.failed(std::time::Duration::from_millis(1_700_000_001_900));
         let down = health.standing();

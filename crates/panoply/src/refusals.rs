@@ -168,7 +168,7 @@ struct Record {
     has_evidence: bool,
     method: Short<16>,
     host: Short<64>,
-    path: Short<192>,
+    path: Short<176>,
     reason: Short<128>,
     rule: Short<48>,
     key: Short<64>,

@@ -78,7 +78,12 @@ impl Shared {
                 ));
             }
         };
-        Ok(Self { place, seal: keys.seal("shared values"), clock: clock.clone(), health: Health::default() })
+        Ok(Self {
+            place,
+            seal: keys.seal("shared values"),
+            clock: clock.clone(),
+            health: Health::new("shared values", MEANWHILE),
+        })
     }
 
     /// What stands under `name`. What is there but was sealed with other keys, or for another name, is as good as not
@@ -171,21 +176,8 @@ impl Shared {
         self.health.standing()
     }
 
-    /// The log has a line when that changes, and not one a question.
     fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        match &answer {
-            Ok(_) if self.health.answered() => {
-                tracing::info!(store = ?self, "the store of shared values answers again");
-            }
-            Err(error) if self.health.failed(self.clock.unix_time()) => tracing::warn!(
-                store = ?self,
-                %error,
-                reason = std::error::Error::source(error).map(tracing::field::display),
-                hint = "see that it runs, can be reached from here, and takes writes",
-                "the store of shared values fails: certificates and keys of tickets that others have are not seen"
-            ),
-            _ => {}
-        }
+        self.health.heard(&answer, self, self.clock.unix_time());
         answer
     }
 }
@@ -206,6 +198,8 @@ impl fmt::Debug for Shared {
 
 /// How long a value may be, in bytes: sealed and in base64 it is a third longer, and a [`Seal`] opens 64 KiB.
 pub const LONGEST_VALUE: usize = 40 * 1024;
+
+const MEANWHILE: &str = "certificates and keys of tickets that others have are not seen";
 
 fn context(name: &str) -> Context<'_> {
     Context { site: "", name }

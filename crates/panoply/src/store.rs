@@ -10,6 +10,7 @@ mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 mod url;
+mod watched;
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,6 +26,7 @@ pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 pub use url::open;
+pub use watched::Watched;
 
 /// Keeps texts by id, each until its time is over.
 ///

@@ -313,7 +313,7 @@ async fn a_handshake_that_fails_is_counted_by_why() {
 async fn metrics_and_log_tell_when_the_store_died_and_when_it_came_back() {
     let redis = Redis::start();
     let (gateway, _folder, _app) = two_sites(&format!(
-        "store.url = '{}'\n[shield.rate_limit]\nlimits.api = {{ rate = '100/min', path = '/', shared = true }}",
+        "store.url = '{}'\n[shield.rate_limit]\nlimits.api = {{ rate = '100000/min', path = '/', shared = true }}",
         redis.url()
     ));
     let client = gateway.client();
@@ -353,6 +353,13 @@ async fn metrics_and_log_tell_when_the_store_died_and_when_it_came_back() {
         assert_eq!(client.get("/").await.status, 200);
     }
     assert!(Page::of(&gateway).figure("panoply_store_owed") >= 1.0, "the store is to be told of one key");
+    // Each has asked in vain several times, and said so once.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ["counts", "bans"].iter().any(|of| failed(&Page::of(&gateway), of) < 3) {
+        assert!(Instant::now() < deadline, "nobody looks whether it is back");
+        assert_eq!(client.get("/").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     redis.signal("CONT");
     becomes(1).await;
     for (said, times) in [

@@ -1,9 +1,14 @@
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::StoreError;
+
 /// How a store does, as those see it who ask it: counted for operators, and told once when it changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
+    of: &'static str,
+    meanwhile: &'static str,
     asked: AtomicU64,
     failed: AtomicU64,
     /// In milliseconds since the beginning of 1970 UTC; 0: never.
@@ -26,6 +31,36 @@ pub struct Standing {
 }
 
 impl Health {
+    /// Of a store that nobody has asked yet. `of`: what is kept there; `meanwhile`: what is so while it fails. Both are
+    /// for the log.
+    #[must_use]
+    pub const fn new(of: &'static str, meanwhile: &'static str) -> Self {
+        Self {
+            of,
+            meanwhile,
+            asked: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failed_at: AtomicU64::new(0),
+            is_down: AtomicBool::new(false),
+        }
+    }
+
+    /// What came of asking `store`, at `now` since the beginning of 1970 UTC. The log has a line when that is news, and
+    /// not one a question.
+    pub fn heard<T>(&self, answer: &Result<T, StoreError>, store: &dyn fmt::Debug, now: Duration) {
+        match answer {
+            Ok(_) if self.answered() => tracing::info!(?store, "the store of {} answers again", self.of),
+            Err(error) if self.failed(now) => tracing::warn!(
+                ?store,
+                %error,
+                reason = std::error::Error::source(error).map(tracing::field::display),
+                hint = "see that it runs, can be reached from here, and takes writes",
+                "the store of {} fails: {}", self.of, self.meanwhile
+            ),
+            _ => {}
+        }
+    }
+
     /// It answered. Whether that is news.
     pub fn answered(&self) -> bool {
         self.asked.fetch_add(1, Relaxed);
@@ -60,7 +95,7 @@ mod tests {
 
     #[test]
     fn each_change_is_news_once() {
-        let health = Health::default();
+        let health = Health::new("teapots", "tea is cold");
         let mut expected = Standing { is_up: true, asked: 0, failed: 0, failed_at: None };
         assert_eq!(health.standing(), expected);
         for (second, answered, news) in

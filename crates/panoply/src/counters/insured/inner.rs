@@ -39,7 +39,7 @@ impl Inner {
             memory,
             machines: AtomicU32::new(1),
             breaker: Breaker::new(clock.clone()),
-            health: Health::default(),
+            health: Health::new("counts", "this machine counts by itself"),
             hot: Hot::new(),
             ledger: Mutex::default(),
             owed: AtomicU64::default(),
