@@ -30,7 +30,7 @@ pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
 pub use websocket::websocket;
-pub use wire::{csp, forwarded, redirect, set_cookie};
+pub use wire::{csp, forwarded, redirect, set_cookie, trace};
 
 /// Panics when `input` breaks a promise.
 pub type Body = fn(input: &[u8]);
@@ -68,6 +68,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("session", session),
     ("set_cookie", set_cookie),
     ("shield", shield),
+    ("trace", trace),
     ("unsign_cookie", unsign_cookie),
     ("username", username),
     ("version", version),

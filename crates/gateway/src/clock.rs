@@ -21,6 +21,12 @@ pub(crate) fn monotonic() -> Duration {
 
 /// Milliseconds since the gateway first asked, and one more: 0 is no time.
 pub(crate) fn millis() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(now);
     u64::try_from(now().duration_since(*START).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
+
+/// The same in nanoseconds.
+pub(crate) fn nanos() -> u64 {
+    u64::try_from(now().duration_since(*START).as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+static START: LazyLock<Instant> = LazyLock::new(now);

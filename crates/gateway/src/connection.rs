@@ -17,11 +17,12 @@ use panoply::{Body, Rejection, Scheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::access_log::{AccessLog, Logged};
 use crate::acme::Answers;
 use crate::clock;
-use crate::cuts::Cut;
+use crate::cuts::{Cut, Unmet};
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
@@ -70,12 +71,16 @@ pub(crate) async fn serve(
             let served = era.load_full();
             let (knock, shield) = (panoply::Connection::tls(address), served.routes.at_the_door());
             if !shield.admits_handshake(knock) {
+                open.places().cuts.unmet.count(Unmet::TurnedAway);
                 return tracing::debug!(peer = %address, "too many handshakes came to nothing");
             }
             let accepted = served.tls.accept(stream, address.ip(), &served.routes);
             let accepted = match tokio::time::timeout(terms.handshake.duration(), accepted).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(error)) => {
+                    if let Some(unmet) = Unmet::of(&error) {
+                        open.places().cuts.unmet.count(unmet);
+                    }
                     // Who left before he said anything, or an authority that has looked, cost nothing.
                     if error.kind() == io::ErrorKind::InvalidData {
                         shield.charge_handshake(knock);
@@ -170,6 +175,7 @@ impl Inside {
         }
         let found = served.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
+        let mut measured = served.traffic.begin(route.site);
         let misdirected = self.is_misdirected(served, route.site, host(&request));
         let mut entry = self.log.as_ref().map(|log| log.begin(&request, &self.connection));
         let asked = entry.as_ref();
@@ -192,7 +198,18 @@ impl Inside {
                         "the handshake was for another site than the request",
                     )),
                     (Ok(route), To::App { .. }) => {
-                        proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
+                        let measured = served.traffic.of(route.site);
+                        // At a level that is seldom on, since a span takes a place in a table that all threads share;
+                        // refusals say by themselves whose they are.
+                        let span = tracing::debug_span!(
+                            "request",
+                            id = %visitor.id,
+                            site = served.config.site_name(route.site),
+                            trace_id = visitor.trace.map(tracing::field::display)
+                        );
+                        proxy::forward(&route.upstreams, &self.peer, &self.open, measured, visitor, request)
+                            .instrument(span)
+                            .await
                     }
                     (Ok(_), To::Https) => redirect::to_https(&request, served.https_port),
                     (Err(Ambiguous(_)), _) => {
@@ -201,6 +218,11 @@ impl Inside {
                 }
             })
             .await;
+        measured.answered(answer.status());
+        // The first site speaks for all names that nobody has.
+        if answer.status() == StatusCode::MISDIRECTED_REQUEST && !misdirected && passage.refused().is_some() {
+            measured.of_no_site();
+        }
         if let Some(entry) = &mut entry {
             entry.answered(answer.status(), &passage);
         }

@@ -1,6 +1,11 @@
 //! Why connections were closed that their visitors had not done with, counted for operators.
 
+mod handshake;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use handshake::Unmet;
+use handshake::Unmets;
 
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +67,17 @@ impl Cut {
 
 /// How often each happened.
 #[derive(Debug, Default)]
-pub(crate) struct Cuts([AtomicU64; Cut::ALL.len()]);
+pub(crate) struct Cuts {
+    counts: [AtomicU64; Cut::ALL.len()],
+    /// Handshakes that came to nothing.
+    pub(crate) unmet: Unmets,
+}
 
 impl Cuts {
     /// One more. What an operator should know is in the log at the first, second, fourth, eighth time and so on: a
     /// flood does not fill it.
     pub(crate) fn count(&self, cut: Cut, peer: std::net::IpAddr) {
-        let Some(counter) = self.0.get(cut as usize) else { return };
+        let Some(counter) = self.counts.get(cut as usize) else { return };
         let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
         match cut.hint() {
             Some(hint) if count.is_power_of_two() => {
@@ -80,7 +89,7 @@ impl Cuts {
 
     /// Each reason with its count.
     pub(crate) fn all(&self) -> [(&'static str, u64); Cut::ALL.len()] {
-        let count = |cut: Cut| self.0.get(cut as usize).map_or(0, |count| count.load(Ordering::Relaxed));
+        let count = |cut: Cut| self.counts.get(cut as usize).map_or(0, |count| count.load(Ordering::Relaxed));
         Cut::ALL.map(|cut| (cut.name(), count(cut)))
     }
 }

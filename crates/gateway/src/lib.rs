@@ -29,6 +29,7 @@ mod maintenance;
 mod metrics;
 mod notify;
 mod pace;
+mod parts;
 mod places;
 mod progress;
 mod proxies;
