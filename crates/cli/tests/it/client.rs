@@ -181,7 +181,7 @@ impl Client {
         let mut stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream.write_all(before).await?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(self.host).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 

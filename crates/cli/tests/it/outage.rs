@@ -79,7 +79,7 @@ async fn no_outage_of_a_place_loses_a_read_does_a_write_twice_or_is_felt_at_anot
     let gateway = serve(
         &folder,
         &format!(
-            "[[site]]\nhosts = ['localhost']\nupstream = ['{}', '{}']\nupstreams.answer = '2s'\n\
+            "shield.rate_limit = 'off'\n[[site]]\nhosts = ['localhost']\nupstream = ['{}', '{}']\nupstreams.answer = '2s'\n\
              upstreams.connect = '500ms'\n[[site]]\nhosts = ['other.example']\nupstream = '{}'\n",
             sick.url(),
             sound.url(),
@@ -125,7 +125,7 @@ async fn no_outage_of_a_place_loses_a_read_does_a_write_twice_or_is_felt_at_anot
 
 fn serve(folder: &Scratch, file: &str) -> Gateway {
     let path = folder.path().join("panoply.toml");
-    fs::write(&path, format!("admin = '127.0.0.1:0'\nshield.rate_limit = 'off'\n{file}")).unwrap();
+    fs::write(&path, format!("admin = '127.0.0.1:0'\n{file}")).unwrap();
     Gateway::start(&["serve", "--https", "127.0.0.1:0", "--config", path.to_str().unwrap()], &[])
 }
 
