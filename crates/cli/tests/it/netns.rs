@@ -19,6 +19,8 @@ pub(crate) fn inside(test: &str) -> bool {
         .arg(env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])
         .env(INSIDE, "1")
+        // Where Debian keeps `ip` and `tc`, which is not on everybody's path.
+        .env("PATH", env::var("PATH").unwrap_or_default() + ":/usr/sbin")
         .output()
         .unwrap();
     let said =

@@ -104,7 +104,7 @@ async fn no_outage_of_a_place_loses_a_read_does_a_write_twice_or_is_felt_at_anot
         if loses {
             until(&format!("{name}: it is left out"), &gateway, || up(&gateway, &sick) == "0");
         }
-        sound.hears(100, &gateway);
+        sound.hears(150, &gateway);
         other.hears(100, &gateway);
         heal(&mut sick);
         until(&format!("{name}: it is asked again"), &gateway, || up(&gateway, &sick) == "1");
