@@ -4,6 +4,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const http = require('node:http');
+const { pipeline, Readable } = require('node:stream');
 const express = require('express');
 const { WebSocketServer } = require('ws');
 
@@ -20,16 +21,16 @@ app.post('/login', express.urlencoded({ extended: false }), (req, res) => {
   if (req.body.user !== 'ann' || req.body.password !== 'correct horse') return res.status(401).send('No.');
   return res.cookie('sid', crypto.randomBytes(16).toString('hex'), { httpOnly: true }).send('Welcome, ann.');
 });
-app.get('/long/download', async (req, res) => {
-  let left = Math.min(Number(req.query.bytes) || 0, 1 << 30);
-  res.set('content-length', String(left));
-  while (left > 0 && !res.destroyed) {
-    const piece = PIECE.subarray(0, Math.min(left, PIECE.length));
-    left -= piece.length;
-    if (!res.write(piece)) await new Promise((resolve) => res.once('drain', resolve).once('close', resolve));
-  }
-  res.end();
+app.get('/long/download', (req, res) => {
+  const bytes = Math.min(Number(req.query.bytes) || 0, 1 << 30);
+  res.set('content-length', String(bytes));
+  pipeline(Readable.from(pieces(bytes)), res, () => {}); // who leaves is no error
 });
+
+function* pieces(bytes) {
+  for (let left = bytes; left > 0; left -= PIECE.length) yield PIECE.subarray(0, Math.min(left, PIECE.length));
+}
+
 app.post('/long/upload', (req, res) => {
   let bytes = 0;
   req.on('data', (piece) => (bytes += piece.length));

@@ -216,11 +216,11 @@ def exchange(stream, said):
 
 
 def guess():
-    """From ten addresses, the user's name that everybody knows and others."""
+    """From four addresses, the user's name that everybody knows and others."""
     network = SOURCE.rsplit(".", 1)[0]
     while on():
-        for last in range(10, 20):
-            name = random.choice(["ann", "root", "admin", f"user{random.randrange(1000)}"])
+        for last in range(10, 14):
+            name = random.choice(["ann", "ann", "root", f"user{random.randrange(1000)}"])
             body = f"user={name}&password={random.randrange(10**9)}"
             head = f"POST /login HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n" \
                    f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -40,12 +40,13 @@ async function echo() {
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
   const times = [];
   let failed = 0;
-  socket.on('close', () => (failed += 1)).on('error', () => {});
+  const closed = new Promise((resolve) => socket.once('close', resolve)).then(() => (failed += 1));
+  socket.on('error', () => {});
   while (left() > 0 && !failed) {
     const sent = Date.now();
-    const back = new Promise((resolve) => socket.once('message', resolve).once('close', resolve));
+    const back = new Promise((resolve) => socket.once('message', resolve));
     socket.send(String(sent));
-    await back;
+    await Promise.race([back, closed]);
     times.push(Date.now() - sent);
     await sleep(100);
   }
