@@ -60,7 +60,8 @@ def text(told):
 One gateway is attacked in every way we know at once, for {told['seconds']} seconds, and people use the shop beside it. \
 `bench/siege/run` did this and wrote this page; `bench/siege/run --help` says how.
 
-{told['version']}, {package}, and one site. {machine()}
+{told['version']}, {package}, and one site with `rate_limit = "{told['rate']}"`: with the default, 100/s and a burst \
+of 2,000, each attacker may ask more of this app than it can do here. {machine()}
 
 All of it shares these cores: the gateway, two places of the app (Node, Express), the store (Redis), the visitors and the \
 attackers, whose floods run with the lowest priority. Attackers and visitors have networks and addresses of their own. \
@@ -221,7 +222,7 @@ METRICS = [
     (r'cut_total\{reason="unread"', "Did not read what they asked for: slow readers, HTTP/2 without a window."),
     (r'cut_total\{reason="idle"', "Asked nothing more."),
     (r'cut_total\{reason="flood"', "HTTP/2 frames in numbers that no honest client sends."),
-    (r'cut_total\{reason="framing"', "Requests that can be read in two ways: smuggling."),
+    (r'cut_total\{reason="framing"', "No good HTTP: what can be read in two ways, or frames that break the rules."),
     (r'cut_total\{reason="client"', "Had as many connections as one client may."),
     (r'cut_total\{reason="full"', "Found no place."),
     (r'handshakes?_failed_total|unmet', "Handshakes that came to nothing, by why."),
@@ -235,7 +236,7 @@ METRICS = [
 ]
 LOG = [
     (r'practice="hosts"', "A scanner: its address, and the id of the request."),
-    (r'practice="rate_limit"', "Who asks too often is named; the flood's other lines are counted, not written."),
+    (r'practice="rate_limit"', "Who asks too often, and over which limit."),
     (r'practice="brute_force"', "Somebody guesses passwords."),
     (r'practice="limits"', "A body came too slowly, or a request was too large."),
     (r'practice="app"', "The visitor broke off, or no place of the app answered."),
@@ -244,6 +245,7 @@ LOG = [
     (r'store of counts|counters|[Rr]edis', "The store died, or answers again; limits go on in memory."),
     (r'reload|configuration|taken into use', "What SIGHUP did."),
     (r'reason="flood"', "HTTP/2 floods: whose, and how many by now."),
-    (r'reason="framing"', "Attempts at smuggling: whose, and how many by now."),
+    (r'reason="framing"', "Attempts at smuggling, and broken frames: whose, and how many by now."),
+    (r'recv_reset', "The HTTP/2 library: streams are reset faster than they are taken up (Rapid Reset)."),
     (r'trusted_proxies', "All comes from few addresses: is there a balancer that nobody declared?"),
 ]

@@ -37,6 +37,7 @@ mod replay;
 mod run;
 mod scratch;
 mod serve;
+mod siege;
 mod slow;
 mod smuggling;
 mod store;
