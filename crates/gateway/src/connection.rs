@@ -275,7 +275,8 @@ async fn serve_http_1(
     // The life ends it long before, and counts why.
     let head = terms.head.max(terms.idle).duration().saturating_mul(2);
     let outcome = Outcome::default();
-    let stream = Strict::new(Watched::new(stream, Arc::clone(door.open.life())), outcome.clone());
+    let stream = Watched::new(stream, Arc::clone(door.open.life()));
+    let stream = Strict::new(stream, outcome.clone(), Arc::clone(&door.open));
     let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
@@ -314,6 +315,8 @@ async fn serve_http_2(
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
         Box::pin(async move { Ok::<_, Infallible>(door.answer(request).await) })
     });
+    let stream = Watched::new(stream, Arc::clone(inside.open.life()));
+    let stream = Counted::new(stream, Arc::clone(&inside.open));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -322,10 +325,7 @@ async fn serve_http_2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
-        .serve_connection(
-            TokioIo::new(Counted::new(Watched::new(stream, Arc::clone(inside.open.life())))),
-            service,
-        );
+        .serve_connection(TokioIo::new(stream), service);
     until_closed(connection, http2::Connection::graceful_shutdown, closing, &inside, "HTTP/2").await;
 }
 
@@ -345,6 +345,9 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
         let cut = tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
+                    if let Some(cut) = ended_by_hyper(&error) {
+                        inside.open.cut(cut);
+                    }
                     tracing::debug!(%error, protocol, "a connection broke");
                 }
                 return;
@@ -380,6 +383,16 @@ async fn closed(closing: &mut watch::Receiver<bool>, life: &Life) {
     let deadline = clock::now() + LAST_WORDS;
     while !life.has_begun() && clock::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Why hyper ended a connection of HTTP/2, where it was hyper: it counts continuations, and streams that are reset.
+fn ended_by_hyper(error: &hyper::Error) -> Option<Cut> {
+    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    match error.reason()? {
+        _ if !error.is_library() => None,
+        h2::Reason::ENHANCE_YOUR_CALM => Some(Cut::Flood),
+        _ => Some(Cut::Framing),
     }
 }
 

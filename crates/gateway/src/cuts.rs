@@ -26,10 +26,14 @@ pub(crate) enum Cut {
     Unread,
     /// It had brought as many requests as one connection may.
     Requests,
+    /// It sent frames of HTTP/2 in numbers that no honest client sends.
+    Flood,
+    /// It sent what can be read in two ways, or frames that break the rules.
+    Framing,
 }
 
 impl Cut {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Full,
         Self::Client,
         Self::ProxyHeader,
@@ -38,6 +42,8 @@ impl Cut {
         Self::Idle,
         Self::Unread,
         Self::Requests,
+        Self::Flood,
+        Self::Framing,
     ];
 
     /// As metrics and the log call it.
@@ -51,6 +57,8 @@ impl Cut {
             Self::Idle => "idle",
             Self::Unread => "unread",
             Self::Requests => "requests",
+            Self::Flood => "flood",
+            Self::Framing => "framing",
         }
     }
 
@@ -60,6 +68,10 @@ impl Cut {
             Self::Full => Some("raise the limit of open files, or `connections.most` if it is written"),
             Self::Client => Some("if many visitors share that address, raise `connections.most_by_client`"),
             Self::ProxyHeader => Some("let it send the PROXY protocol, or take it out of `proxy_protocol`"),
+            Self::Flood => {
+                Some("no honest client sends HTTP/2 so; if it goes on, keep it out with `panoply bans add`")
+            }
+            Self::Framing => Some("it sent what is no good HTTP: it smuggles, or it is broken"),
             _ => None,
         }
     }

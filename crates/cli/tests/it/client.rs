@@ -23,6 +23,7 @@ pub(crate) struct Client {
     address: SocketAddr,
     /// Whence it connects: Linux lets a program be any of 127.0.0.0/8.
     source: IpAddr,
+    host: &'static str,
 }
 
 /// A connection that is kept, as a program that asks thousands of times keeps it.
@@ -71,12 +72,17 @@ impl Client {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { config: Arc::new(config), address, source: Ipv4Addr::LOCALHOST.into() }
+        Self { config: Arc::new(config), address, source: Ipv4Addr::LOCALHOST.into(), host: "localhost" }
     }
 
     /// The same, from another address of this machine.
     pub(crate) fn from(&self, source: [u8; 4]) -> Self {
         Self { source: source.into(), ..self.clone() }
+    }
+
+    /// The same, asking for another site.
+    pub(crate) fn of(&self, host: &'static str) -> Self {
+        Self { host, ..self.clone() }
     }
 
     /// Asks over HTTP/1.1 and over HTTP/2: whatever is promised holds for both.
@@ -184,12 +190,12 @@ impl Client {
         let mut stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream.write_all(before).await?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(self.host).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     pub(crate) fn authority(&self) -> String {
-        format!("localhost:{}", self.address.port())
+        format!("{}:{}", self.host, self.address.port())
     }
 }
 
