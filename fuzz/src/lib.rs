@@ -15,6 +15,7 @@ mod proxy_header;
 mod session;
 mod settings;
 mod shield;
+mod websocket;
 mod wire;
 
 pub use access_log::access_log;
@@ -28,7 +29,8 @@ pub use proxy_header::proxy_header;
 pub use session::session;
 pub use settings::{config, origin, rate};
 pub use shield::shield;
-pub use wire::{csp, forwarded, redirect, set_cookie};
+pub use websocket::websocket;
+pub use wire::{csp, forwarded, redirect, set_cookie, trace};
 
 /// Panics when `input` breaks a promise.
 pub type Body = fn(input: &[u8]);
@@ -66,9 +68,11 @@ pub const BODIES: &[(&str, Body)] = &[
     ("session", session),
     ("set_cookie", set_cookie),
     ("shield", shield),
+    ("trace", trace),
     ("unsign_cookie", unsign_cookie),
     ("username", username),
     ("version", version),
+    ("websocket", websocket),
 ];
 
 /// What reads as text is read; a promise about text says nothing of other bytes.

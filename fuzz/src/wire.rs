@@ -1,8 +1,10 @@
+use http::{HeaderMap, HeaderValue};
 use panoply::Origin;
 use panoply::forwarded::{addresses, elements};
 use panoply::practices::cookies::{SameSite, SetCookie};
 use panoply::practices::headers::{Csp, Hsts, ReferrerPolicy};
 use panoply::practices::redirects::target;
+use panoply::trace::{TraceId, clean};
 
 use crate::text;
 
@@ -25,6 +27,31 @@ pub fn forwarded(input: &[u8]) {
         assert_eq!(elements(element.to_string().as_bytes()).next(), Some(Ok(element)));
     }
     assert!(addresses(input).count() <= input.len() + 1, "a hop takes a byte");
+}
+
+/// Headers, a line each: what is left of a trace is read, to the byte what came, and cleaned once and for all.
+pub fn trace(input: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in input.split(|byte| *byte == b'\n').take(64) {
+        let (name, line) = match line.split_first() {
+            Some((b's', line)) => ("tracestate", line),
+            _ => ("traceparent", line),
+        };
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(name, value);
+        }
+    }
+    let before = headers.clone();
+    clean(&mut headers);
+    assert_eq!(TraceId::of(&headers), TraceId::of(&before));
+    assert_eq!(headers.contains_key("traceparent"), TraceId::of(&before).is_some());
+    assert!(headers.contains_key("traceparent") || !headers.contains_key("tracestate"));
+    for (name, value) in &headers {
+        assert!(before.get_all(name).iter().eq(headers.get_all(name)), "{name} {value:?}");
+    }
+    let cleaned = headers.clone();
+    clean(&mut headers);
+    assert_eq!(headers, cleaned);
 }
 
 /// A target leads to this site or to one that is trusted, and stays what it is when it is asked again.

@@ -1,6 +1,6 @@
 'use strict';
 // One of several places of an app. It writes down every request before it answers, so that whoever counts the lines of
-// LEDGER knows how often each came to any of them, also to one that was killed. PORT may be a socket file; with CERT and
+// LEDGER knows how often each came to any of them, also to one that was killed. PORT may be a socket file, HOST another address; with CERT and
 // KEY it speaks TLS; with STREAMS it speaks HTTP/2, takes so many at once, and says good-bye after some ten.
 
 const fs = require('node:fs');
@@ -8,7 +8,7 @@ const http = require('node:http');
 const http2 = require('node:http2');
 const https = require('node:https');
 
-const { CERT, KEY, LEDGER, NAME, PORT, STREAMS } = process.env;
+const { CERT, HOST = '127.0.0.1', KEY, LEDGER, NAME, PORT, STREAMS } = process.env;
 const refused = new Set();
 
 function answer(req, res) {
@@ -43,4 +43,4 @@ function server() {
   });
 }
 
-server().listen(PORT, '127.0.0.1');
+server().listen(PORT, HOST);

@@ -213,6 +213,10 @@ pub(crate) struct Serve {
     pub(crate) to: Option<String>,
     #[command(flatten)]
     pub(crate) front: Front,
+    /// Go on in the place of the gateway that is at work with the same state folder: it hands its sockets over, lets its
+    /// requests end, and ends
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// The app's folder, where its lockfile is: it is audited, as `panoply run` does it
     #[arg(long, value_name = "DIR")]
     pub(crate) project: Option<PathBuf>,

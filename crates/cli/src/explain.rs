@@ -26,14 +26,15 @@ pub(crate) async fn request(id: RequestId, at: At, format: Format) -> Result<Exi
 
 /// What visitors sent is in it: nothing of that reaches the terminal as a command.
 fn text(explained: &Explained) -> String {
-    let mut lines = vec![
-        ("request", explained.id.clone()),
+    let mut lines = vec![("request", explained.id.clone())];
+    lines.extend(explained.trace.clone().map(|trace| ("trace", trace)));
+    lines.extend([
         ("when", explained.at.clone()),
         ("client", explained.client.clone()),
         ("asked", format!("{} {}{}", explained.method, explained.host, explained.path)),
         ("what", format!("{} with {} by {}", explained.what, explained.status, explained.practice)),
         ("because", explained.reason.clone()),
-    ];
+    ]);
     lines.extend(explained.rule.clone().map(|rule| ("rule", rule)));
     let counted = match (explained.count, explained.points) {
         (Some(count), Some(points)) => format!(": {count} of {points}"),
@@ -108,6 +109,7 @@ mod tests {
         ] {
             *place = text.to_owned();
         }
+        explained.trace = Some("0af7".to_owned());
         explained.status = 429;
         (explained.rule, explained.key) = (Some("login".to_owned()), Some("192.0.2.1".to_owned()));
         (explained.count, explained.points) = (Some(6), Some(5));
@@ -117,6 +119,7 @@ mod tests {
         assert_eq!(
             text(&explained),
             "request      00f1\n\
+             trace        0af7\n\
              when         2026-12-31 00:00:00 UTC\n\
              client       192.0.2.1\n\
              asked        POST shop.example/login\\u{9b}2J\\u{1b}[2J\n\

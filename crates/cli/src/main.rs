@@ -40,8 +40,9 @@ fn main() -> ExitCode {
     });
     let ended = match arguments.command {
         Command::Demo(demo) => block_on(demo::demo(demo)),
-        Command::Run(run) => block_on(run::run(run)),
-        Command::Serve(serve) => block_on(serve::serve(serve)),
+        // Before there is a second thread.
+        Command::Run(run) => given().and_then(|given| block_on(run::run(run, given))),
+        Command::Serve(serve) => given().and_then(|given| block_on(serve::serve(serve, given))),
         Command::Audit(command) => audit::audit(command),
         Command::Advisories(advisories) => block_on(advisories::advisories(advisories)),
         Command::Store(store) => block_on(store::store(store)),
@@ -65,8 +66,13 @@ fn main() -> ExitCode {
     })
 }
 
+/// The sockets that systemd has opened, if it has.
+fn given() -> Result<panoply_gateway::Given, trouble::Trouble> {
+    Ok(panoply_gateway::Given::take()?)
+}
+
 /// The thread that accepts, watches signals and the app; requests have threads of their own.
-fn block_on(
+pub(crate) fn block_on(
     command: impl Future<Output = Result<ExitCode, trouble::Trouble>>,
 ) -> Result<ExitCode, trouble::Trouble> {
     tokio::runtime::Builder::new_current_thread()

@@ -2,12 +2,20 @@
 
 use panoply::Practice;
 use panoply_gateway::config::{HostName, RulePath, Upstream};
-use panoply_gateway::{Config, Gateway};
+use panoply_gateway::{Config, Gateway, Running};
 
 /// Printed to stderr once everything is open.
 #[expect(clippy::print_stderr, reason = "this is where start-up reaches the terminal")]
 pub(crate) fn print(gateway: &Gateway, config: &Config, app: &str) {
     eprint!("{}", page(gateway, config, app));
+}
+
+/// The same in a few words, for `systemctl status`.
+pub(crate) fn status(running: &Running) -> String {
+    match running.https() {
+        Ok(https) => format!("serving https on {https}"),
+        Err(_) => "serving".to_owned(),
+    }
 }
 
 fn page(gateway: &Gateway, config: &Config, app: &str) -> String {

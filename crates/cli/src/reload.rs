@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use panoply_gateway::reload::Watched;
-use panoply_gateway::{Config, Running};
+use panoply_gateway::{Config, Notices, Running};
 use tokio::signal::unix;
 
 use crate::ask::shown;
+use crate::outset;
 use crate::signals;
 use crate::trouble::Trouble;
 
@@ -63,7 +64,8 @@ impl Reload {
 }
 
 /// Takes what was read into use, or says why not.
-pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>) {
+pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>, notices: &Notices) {
+    notices.reloading();
     let taken = match read {
         Ok(config) => running.reload(config).await.map_err(Trouble::from),
         Err(trouble) => {
@@ -72,7 +74,10 @@ pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>)
         }
     };
     match taken {
-        Ok(()) => tracing::info!("the configuration was read again and holds from now on"),
+        Ok(()) => {
+            tracing::info!("the configuration was read again and holds from now on");
+            notices.ready(&outset::status(running));
+        }
         Err(trouble) => {
             let trouble = trouble.to_string();
             let said: Vec<_> = trouble.lines().map(shown).collect();
@@ -80,6 +85,9 @@ pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>)
                 "the configuration is refused, and what was served before goes on: {}",
                 said.join("; ")
             );
+            // A service that has failed to reload still serves: the reload is over.
+            notices
+                .ready("the new configuration is refused, and what was served before goes on: see the log");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use panoply_gateway::supervise::{App, Command, Signal, exit_code, free_port};
-use panoply_gateway::{Gateway, state_folder};
+use panoply_gateway::takeover::Offer;
+use panoply_gateway::{Gateway, Given, Notices, state_folder};
 
 use crate::args::Run;
 use crate::audit::gate::Gated;
@@ -14,11 +15,12 @@ use crate::reload::{News, Reload, reload};
 use crate::signals::{Ending, ForTheApp};
 use crate::trouble::Trouble;
 
-pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
+pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
     let Some((program, arguments)) = run.command.split_first() else {
         return Err(Trouble::new("no command", "write it after `--`: panoply run -- npm start"));
     };
     let (mut ending, mut for_the_app) = (Ending::listen()?, ForTheApp::listen()?);
+    let notices = Notices::from_environment();
     // Everything that can be wrong with us is found before the app is started.
     let port = free_port()?;
     let front = run.front.settled();
@@ -35,7 +37,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
             "start `panoply run` as the app's own user, and leave `user` out of the file",
         ));
     }
-    let gateway = Gateway::open(&config)?;
+    let gateway = Gateway::open_on(&config, given)?;
     tracing::info!("sandbox: none, since the app would inherit it; `panoply serve` has one");
     let gated = Gated::new(run.dependencies, ".", gateway.dependencies());
     gated.admit().await?;
@@ -51,7 +53,7 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
         port,
     )?;
     let ready = tokio::select! {
-        ready = app.ready(PATIENCE) => ready,
+        ready = notices.while_busy(app.ready(PATIENCE)) => ready,
         () = ending.asked() => {
             return Ok(ExitCode::from(app.stop(Duration::from_secs(run.grace)).await));
         }
@@ -60,6 +62,9 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
     gateway.found_app(address, app.proof());
     outset::print(&gateway, &config, &format!("`{}` on {address}", run.command.join(" ")));
     let mut running = gateway.start()?;
+    let _offer = Offer::open(&config, Some(REFUSES));
+    notices.ready(&outset::status(&running));
+    tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
     let audits = tokio::spawn(gated.keep());
 
     let grace = Duration::from_secs(run.grace);
@@ -68,21 +73,23 @@ pub(crate) async fn run(run: Run) -> Result<ExitCode, Trouble> {
         tokio::select! {
             status = app.exited() => {
                 tracing::error!(%status, "the app ended by itself");
+                notices.stopping("the app ended by itself");
                 running.drain(LAST_WORDS).await;
                 app.stop(grace).await; // what it started and left behind
                 break exit_code(status);
             }
             () = ended(&mut ending, has_hung_up) => {
                 tracing::info!("told to end: requests may end, then the app");
+                notices.stopping("told to end: requests may end, then the app");
                 tokio::select! {
-                    _ = running.end(Some(grace)) => {}
+                    _ = notices.while_busy(running.end(Some(grace))) => {}
                     () = ending.asked() => {} // a second time: now
                 }
-                break app.stop(grace).await;
+                break notices.while_busy(app.stop(grace)).await;
             }
             news = again.news(), if !has_hung_up => match news {
                 News::HungUp => has_hung_up = true,
-                News::Configuration => reload(&mut running, read()).await,
+                News::Configuration => reload(&mut running, read(), &notices).await,
             },
             // A log's rotation is no word to the app: Node would open its debugger.
             received = for_the_app.next() => match received {
@@ -106,6 +113,8 @@ async fn ended(ending: &mut Ending, has_hung_up: bool) {
     }
 }
 
+/// To who asks for its place.
+const REFUSES: &str = "it has started the app itself, which ends with it";
 /// A large app compiles itself at start-up; after this long it is taken to be stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// For answers that were on their way when the app ended.

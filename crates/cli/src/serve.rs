@@ -1,9 +1,12 @@
 //! `panoply serve`: in front of an app that runs elsewhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use panoply_gateway::Gateway;
+use panoply_gateway::dependencies::Dependencies;
+use panoply_gateway::takeover::{Offer, Predecessor};
+use panoply_gateway::{Config, Gateway, GatewayError, Given, Notices};
 
 use crate::advisories;
 use crate::args::{Database, Serve};
@@ -14,34 +17,71 @@ use crate::reload::{News, Reload, reload};
 use crate::signals::{Ending, Rotation};
 use crate::trouble::Trouble;
 
-pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
+pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Trouble> {
+    let notices = Notices::from_environment();
     let (front, to) = (serve.front.settled(), serve.to);
     let (mut ending, mut rotation) = (Ending::listen()?, Rotation::listen()?);
     let mut again = Reload::listen(front.config.as_deref())?;
     let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
     let config = read()?;
-    let mut gateway = Gateway::open(&config)?;
-    gateway.confine(&still_read(front.config.as_deref(), serve.project.as_deref()))?;
-    let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, gateway.dependencies()));
-    if let Some(gated) = &gated {
-        gated.admit().await?;
+    let reads = still_read(front.config.as_deref(), serve.project.as_deref());
+    let mut predecessor = if serve.take_over { found(&config).await? } else { None };
+    let told = Dependencies::default();
+    let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, told.clone()));
+    let takes_over = predecessor.is_some();
+    if takes_over {
+        // What is wrong with this one is found while the other is at work: no visitor waits for that.
+        Gateway::check(&config)?;
+        apart(gated.as_ref())?;
     }
+    let (mut gateway, notices) = open(&config, given, predecessor.as_mut(), notices).await?;
+    gateway.confine(&reads)?;
+    if !takes_over {
+        admit(gated.as_ref()).await?;
+    }
+    gateway.tell_of(&told);
     outset::print(&gateway, &config, to.as_deref().unwrap_or("the sites of the file"));
     let mut running = gateway.start()?;
+    let mut offer = Offer::open(&config, None);
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await?;
+        tracing::info!("serves in the place of the one before");
+    }
+    notices.ready(&outset::status(&running));
+    let watchdog = tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
     let audits = gated.map(|gated| tokio::spawn(gated.keep()));
-    loop {
+    let mut has_successor = false;
+    while !has_successor {
         tokio::select! {
             () = ending.asked() => break,
+            successor = offer.asked() => tokio::select! {
+                handed = running.hand_over(successor, &notices) => {
+                    has_successor = handed;
+                    if !handed {
+                        offer = Offer::open(&config, None); // the other may have put its own into this one's place
+                    }
+                }
+                () = ending.asked() => break,
+            },
             () = rotation.asked() => running.reopen_access_log(),
             news = again.news() => match news {
                 News::HungUp => break,
-                News::Configuration => reload(&mut running, read()).await,
+                News::Configuration => reload(&mut running, read(), &notices).await,
             },
         }
     }
-    tracing::info!("told to end: requests may end");
+    drop(offer);
+    let end = async {
+        if has_successor {
+            watchdog.abort(); // systemd hears the other
+            return running.retire().await;
+        }
+        tracing::info!("told to end: requests may end");
+        notices.stopping("told to end: requests may end");
+        notices.while_busy(running.end(None)).await
+    };
     let open = tokio::select! {
-        open = running.end(None) => open,
+        open = end => open,
         () = ending.asked() => 0, // a second time: now
     };
     if let Some(audits) = audits {
@@ -57,4 +97,66 @@ pub(crate) async fn serve(serve: Serve) -> Result<ExitCode, Trouble> {
 fn still_read(config: Option<&Path>, project: Option<&Path>) -> Vec<PathBuf> {
     let database = project.and_then(|_| advisories::place(&Database::default()).ok());
     config.into_iter().chain(project).map(Path::to_owned).chain(database).collect()
+}
+
+/// On the sockets of the one before, who then waits for this one to serve; without one, on those that are `given`.
+async fn open(
+    config: &Config,
+    given: Given,
+    predecessor: Option<&mut Predecessor>,
+    notices: Notices,
+) -> Result<(Gateway, Notices), Trouble> {
+    if let Some(predecessor) = predecessor {
+        let (sockets, its_notices) = predecessor.take().await?;
+        return Ok((Gateway::open_on(config, sockets)?, notices.or(its_notices)));
+    }
+    match Gateway::open_on(config, given) {
+        Ok(gateway) => Ok((gateway, notices)),
+        Err(error) => Err(in_its_place(error, config).await),
+    }
+}
+
+/// Whether the app's dependencies let it start.
+async fn admit(gated: Option<&Gated>) -> Result<(), Trouble> {
+    match gated {
+        Some(gated) => gated.admit().await,
+        None => Ok(()),
+    }
+}
+
+/// The same in a thread that is gone afterwards: who closes the sandbox has to be the only one there is.
+fn apart(gated: Option<&Gated>) -> Result<(), Trouble> {
+    let Some(gated) = gated else { return Ok(()) };
+    let admit = || crate::block_on(async { gated.admit().await.map(|()| ExitCode::SUCCESS) });
+    let ended = std::thread::scope(|scope| scope.spawn(admit).join());
+    let ended = ended.unwrap_or_else(|_| Err(Trouble::new("the audit broke off", "leave out --project")));
+    ended.map(drop)
+}
+
+/// Who is to hand over; where there is nobody, this is a start like any other.
+async fn found(config: &Config) -> Result<Option<Predecessor>, Trouble> {
+    let found = Predecessor::find(config).await?;
+    if found.is_none() {
+        tracing::info!("nobody is at work with this state folder: started as without --take-over");
+    }
+    Ok(found)
+}
+
+/// Where the address is taken by one who would hand it over, that is the mend.
+async fn in_its_place(error: GatewayError, config: &Config) -> Trouble {
+    let is_taken = matches!(
+        &error,
+        GatewayError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse
+    );
+    if is_taken && let Ok(Some(other)) = Predecessor::find(config).await {
+        let process = other.process().map_or_else(String::new, |process| format!(", process {process},"));
+        return Trouble::chained(
+            &error,
+            &format!(
+                "a panoply with the same state folder{process} is at work: add --take-over to go on in its place, or \
+                 stop it"
+            ),
+        );
+    }
+    error.into()
 }

@@ -13,7 +13,7 @@ mod output;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use panoply::Clock;
 
 use crate::GatewayError;
 use crate::config::LogFile;
+use crate::parts::Parts;
 
 pub(crate) use body::Logged;
 pub(crate) use entry::Entry;
@@ -31,7 +32,7 @@ use output::Output;
 /// The lines that wait to be written, and the thread that writes them.
 pub(crate) struct AccessLog {
     clock: Clock,
-    parts: [Part; PARTS],
+    parts: Parts<Part>,
     output: Mutex<Option<Output>>,
     writer: OnceLock<Thread>,
     reopen: AtomicBool,
@@ -56,7 +57,7 @@ impl AccessLog {
         let output = Output::open(file)?;
         Ok(Arc::new(Self {
             clock: clock.clone(),
-            parts: std::array::from_fn(|_| Part::default()),
+            parts: Parts::default(),
             output: Mutex::new(Some(output)),
             writer: OnceLock::new(),
             reopen: AtomicBool::new(false),
@@ -124,10 +125,7 @@ impl AccessLog {
 
     /// Adds a line that `write` writes, or drops it.
     fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mine = THREAD.try_with(|thread| *thread).unwrap_or(0) % PARTS;
-        // The remainder is in range; the first part is anybody's.
-        let [first, ..] = &self.parts;
-        let mut lines = locked(&self.parts.get(mine).unwrap_or(first).0);
+        let mut lines = locked(&self.parts.mine().0);
         let before = lines.len();
         if before >= FULL {
             drop(lines);
@@ -151,7 +149,7 @@ impl AccessLog {
         {
             tracing::warn!(%error, file = %output, "the access log cannot be opened anew: it goes on in the old file");
         }
-        for part in &self.parts {
+        for part in self.parts.all() {
             std::mem::swap(lines, &mut *locked(&part.0));
             if let Err(error) = output.write(lines) {
                 self.lose(lines.iter().filter(|byte| **byte == b'\n').count() as u64, &error);
@@ -218,14 +216,8 @@ fn give_back(mut text: Vec<u8>) {
 }
 
 thread_local! {
-    static THREAD: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
-
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-/// Threads that have a part of their own; with more of them, some share one.
-const PARTS: usize = 64;
 
 /// Bytes that wait in a part before lines are dropped: those of a thread that serves 25,000 requests a second, for a
 /// hundred milliseconds. The last line may go over.

@@ -8,11 +8,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use panoply::counters::{Counters, Limiter};
-use panoply::store::StoreError;
+use panoply::store::{Health, Standing, StoreError};
 use panoply::{Ban, Network, SettingError, World};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -27,7 +26,7 @@ pub(crate) struct Keeper {
     /// `None`: nothing tells where.
     file: Option<PathBuf>,
     shared: Option<Arc<dyn Counters>>,
-    store_is_up: AtomicBool,
+    health: Health,
     known: Mutex<Known>,
 }
 
@@ -58,14 +57,14 @@ impl Keeper {
             world,
             file,
             shared: counting.shared.clone(),
-            store_is_up: AtomicBool::new(true),
+            health: Health::new("bans", "what other machines ban and lift is not seen"),
             known: Mutex::new(Known { unshared, lifted, number: None }),
         })
     }
 
-    /// Whether the store answered when it was asked last.
-    pub(crate) fn is_up(&self) -> bool {
-        self.store_is_up.load(Ordering::Relaxed)
+    /// How the store does by which machines agree on bans; `None`: there is none.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.shared.as_ref().map(|_| self.health.standing())
     }
 
     /// Keeps a network out, here at once. What an operator should know comes back.
@@ -99,7 +98,7 @@ impl Keeper {
             let mut known = self.known.lock().await;
             if let Some(store) = &self.shared {
                 let agreed = self.agree(&**store, &mut known).await;
-                self.store_is_up.store(agreed.is_ok(), Ordering::Relaxed);
+                self.health.heard(&agreed, store, self.world.unix_time());
                 if let Ok(true) = agreed {
                     self.save(&known).await;
                 }
@@ -117,9 +116,9 @@ impl Keeper {
         let mut notes = Vec::new();
         if let Some(store) = &self.shared {
             let agreed = tokio::time::timeout(PATIENCE, self.agree(&**store, known)).await;
-            let is_up = matches!(agreed, Ok(Ok(_)));
-            self.store_is_up.store(is_up, Ordering::Relaxed);
-            if !is_up {
+            let agreed = agreed.unwrap_or(Err(StoreError::Slow(PATIENCE)));
+            self.health.heard(&agreed, store, self.world.unix_time());
+            if agreed.is_err() {
                 notes.push("the store does not answer: other machines learn of it when it does".to_owned());
             }
         } else {

@@ -148,6 +148,13 @@ impl Config {
         Ok(config)
     }
 
+    /// How operators call the site at a place in the file: by its first name.
+    #[must_use]
+    pub fn site_name(&self, site: usize) -> &str {
+        let hosts = self.sites.get(site).map(|site| site.hosts.as_slice()).unwrap_or_default();
+        hosts.first().map_or("any host", HostName::as_str)
+    }
+
     /// Orders certificates, for which the authority has `contact`; where no ports were chosen, they are those of
     /// browsers from now on, since the authority comes there to look.
     pub fn order_certificates(&mut self, contact: Contact) {

@@ -17,15 +17,16 @@ use panoply::{Body, Rejection, Scheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::access_log::{AccessLog, Logged};
 use crate::acme::Answers;
 use crate::clock;
-use crate::cuts::Cut;
+use crate::cuts::{Cut, Unmet};
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
-use crate::life::{Handed, Verdict, Watched};
+use crate::life::{Handed, Life, Verdict, Watched};
 use crate::proxy::{self, Answer};
 use crate::proxy_protocol::{self, Step};
 use crate::redirect;
@@ -70,12 +71,16 @@ pub(crate) async fn serve(
             let served = era.load_full();
             let (knock, shield) = (panoply::Connection::tls(address), served.routes.at_the_door());
             if !shield.admits_handshake(knock) {
+                open.places().cuts.unmet.count(Unmet::TurnedAway);
                 return tracing::debug!(peer = %address, "too many handshakes came to nothing");
             }
             let accepted = served.tls.accept(stream, address.ip(), &served.routes);
             let accepted = match tokio::time::timeout(terms.handshake.duration(), accepted).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(error)) => {
+                    if let Some(unmet) = Unmet::of(&error) {
+                        open.places().cuts.unmet.count(unmet);
+                    }
                     // Who left before he said anything, or an authority that has looked, cost nothing.
                     if error.kind() == io::ErrorKind::InvalidData {
                         shield.charge_handshake(knock);
@@ -170,6 +175,7 @@ impl Inside {
         }
         let found = served.routes.find(host(&request), request.uri().path());
         let (Ok(route) | Err(Ambiguous(route))) = found;
+        let mut measured = served.traffic.begin(route.site);
         let misdirected = self.is_misdirected(served, route.site, host(&request));
         let mut entry = self.log.as_ref().map(|log| log.begin(&request, &self.connection));
         let asked = entry.as_ref();
@@ -192,7 +198,18 @@ impl Inside {
                         "the handshake was for another site than the request",
                     )),
                     (Ok(route), To::App { .. }) => {
-                        proxy::forward(&route.upstreams, &self.peer, &self.open, visitor, request).await
+                        let measured = served.traffic.of(route.site);
+                        // At a level that is seldom on, since a span takes a place in a table that all threads share;
+                        // refusals say by themselves whose they are.
+                        let span = tracing::debug_span!(
+                            "request",
+                            id = %visitor.id,
+                            site = served.config.site_name(route.site),
+                            trace_id = visitor.trace.map(tracing::field::display)
+                        );
+                        proxy::forward(&route.upstreams, &self.peer, &self.open, measured, visitor, request)
+                            .instrument(span)
+                            .await
                     }
                     (Ok(_), To::Https) => redirect::to_https(&request, served.https_port),
                     (Err(Ambiguous(_)), _) => {
@@ -201,6 +218,11 @@ impl Inside {
                 }
             })
             .await;
+        measured.answered(answer.status());
+        // The first site speaks for all names that nobody has.
+        if answer.status() == StatusCode::MISDIRECTED_REQUEST && !misdirected && passage.refused().is_some() {
+            measured.of_no_site();
+        }
         if let Some(entry) = &mut entry {
             entry.answered(answer.status(), &passage);
         }
@@ -253,7 +275,8 @@ async fn serve_http_1(
     // The life ends it long before, and counts why.
     let head = terms.head.max(terms.idle).duration().saturating_mul(2);
     let outcome = Outcome::default();
-    let stream = Strict::new(Watched::new(stream, Arc::clone(door.open.life())), outcome.clone());
+    let stream = Watched::new(stream, Arc::clone(door.open.life()));
+    let stream = Strict::new(stream, outcome.clone(), Arc::clone(&door.open));
     let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
@@ -292,6 +315,8 @@ async fn serve_http_2(
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
         Box::pin(async move { Ok::<_, Infallible>(door.answer(request).await) })
     });
+    let stream = Watched::new(stream, Arc::clone(inside.open.life()));
+    let stream = Counted::new(stream, Arc::clone(&inside.open));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -300,10 +325,7 @@ async fn serve_http_2(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
-        .serve_connection(
-            TokioIo::new(Counted::new(Watched::new(stream, Arc::clone(inside.open.life())))),
-            service,
-        );
+        .serve_connection(TokioIo::new(stream), service);
     until_closed(connection, http2::Connection::graceful_shutdown, closing, &inside, "HTTP/2").await;
 }
 
@@ -323,12 +345,15 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
         let cut = tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
+                    if let Some(cut) = ended_by_hyper(&error) {
+                        inside.open.cut(cut);
+                    }
                     tracing::debug!(%error, protocol, "a connection broke");
                 }
                 return;
             }
             // A gateway that is gone closes its connections too.
-            _ = closing.wait_for(|closing| *closing), if shut_down.is_some() => None,
+            () = closed(&mut closing, inside.open.life()), if shut_down.is_some() => None,
             () = inside.open.life().worn(), if shut_down.is_some() => Some(Cut::Requests),
             () = alarm.as_mut() => match inside.open.life().check(clock::now()) {
                 Verdict::Wait(until) => {
@@ -351,12 +376,33 @@ async fn until_closed<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
+/// Ready when the gateway closes. hyper would end a connection that has brought nothing yet, but who was just let in may
+/// have his first request on the way.
+async fn closed(closing: &mut watch::Receiver<bool>, life: &Life) {
+    let _ = closing.wait_for(|closing| *closing).await;
+    let deadline = clock::now() + LAST_WORDS;
+    while !life.has_begun() && clock::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Why hyper ended a connection of HTTP/2, where it was hyper: it counts continuations, and streams that are reset.
+fn ended_by_hyper(error: &hyper::Error) -> Option<Cut> {
+    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    match error.reason()? {
+        _ if !error.is_library() => None,
+        h2::Reason::ENHANCE_YOUR_CALM => Some(Cut::Flood),
+        _ => Some(Cut::Framing),
+    }
+}
+
 /// Before the kernel asks whether somebody is still there, and how often it asks.
 const QUIET: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
 /// For what is on its way when a connection is told that it ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// In bytes. Half of it has to go before the kernel asks for more: who takes so much a minute is seen to be steady.
 const UNSENT: u32 = 64 * 1024;
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what

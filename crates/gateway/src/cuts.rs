@@ -1,6 +1,11 @@
 //! Why connections were closed that their visitors had not done with, counted for operators.
 
+mod handshake;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use handshake::Unmet;
+use handshake::Unmets;
 
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +26,14 @@ pub(crate) enum Cut {
     Unread,
     /// It had brought as many requests as one connection may.
     Requests,
+    /// It sent frames of HTTP/2 in numbers that no honest client sends.
+    Flood,
+    /// It sent what can be read in two ways, or frames that break the rules.
+    Framing,
 }
 
 impl Cut {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Full,
         Self::Client,
         Self::ProxyHeader,
@@ -33,6 +42,8 @@ impl Cut {
         Self::Idle,
         Self::Unread,
         Self::Requests,
+        Self::Flood,
+        Self::Framing,
     ];
 
     /// As metrics and the log call it.
@@ -46,6 +57,8 @@ impl Cut {
             Self::Idle => "idle",
             Self::Unread => "unread",
             Self::Requests => "requests",
+            Self::Flood => "flood",
+            Self::Framing => "framing",
         }
     }
 
@@ -55,6 +68,10 @@ impl Cut {
             Self::Full => Some("raise the limit of open files, or `connections.most` if it is written"),
             Self::Client => Some("if many visitors share that address, raise `connections.most_by_client`"),
             Self::ProxyHeader => Some("let it send the PROXY protocol, or take it out of `proxy_protocol`"),
+            Self::Flood => {
+                Some("no honest client sends HTTP/2 so; if it goes on, keep it out with `panoply bans add`")
+            }
+            Self::Framing => Some("it sent what is no good HTTP: it smuggles, or it is broken"),
             _ => None,
         }
     }
@@ -62,13 +79,17 @@ impl Cut {
 
 /// How often each happened.
 #[derive(Debug, Default)]
-pub(crate) struct Cuts([AtomicU64; Cut::ALL.len()]);
+pub(crate) struct Cuts {
+    counts: [AtomicU64; Cut::ALL.len()],
+    /// Handshakes that came to nothing.
+    pub(crate) unmet: Unmets,
+}
 
 impl Cuts {
     /// One more. What an operator should know is in the log at the first, second, fourth, eighth time and so on: a
     /// flood does not fill it.
     pub(crate) fn count(&self, cut: Cut, peer: std::net::IpAddr) {
-        let Some(counter) = self.0.get(cut as usize) else { return };
+        let Some(counter) = self.counts.get(cut as usize) else { return };
         let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
         match cut.hint() {
             Some(hint) if count.is_power_of_two() => {
@@ -80,7 +101,7 @@ impl Cuts {
 
     /// Each reason with its count.
     pub(crate) fn all(&self) -> [(&'static str, u64); Cut::ALL.len()] {
-        let count = |cut: Cut| self.0.get(cut as usize).map_or(0, |count| count.load(Ordering::Relaxed));
+        let count = |cut: Cut| self.counts.get(cut as usize).map_or(0, |count| count.load(Ordering::Relaxed));
         Cut::ALL.map(|cut| (cut.name(), count(cut)))
     }
 }

@@ -15,7 +15,7 @@ use crate::config::{Config, RulePath};
 use crate::counting::Counting;
 use crate::cuts::Cuts;
 use crate::dependencies::Dependencies;
-use crate::listen::Sockets;
+use crate::listen::{Given, Sockets};
 use crate::reload::Reloads;
 use crate::renewal::Renewal;
 use crate::running::Running;
@@ -59,7 +59,18 @@ impl Gateway {
     /// # Errors
     /// When a file or an address is not to be had, or a site has no app.
     pub fn open(config: &Config) -> Result<Self, GatewayError> {
-        let config = &proxies::read(config)?;
+        Self::open_on(config, Given::default())
+    }
+
+    /// The same, on sockets that were `given`. What the configuration wants besides is opened.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when a socket that was given fits nothing.
+    pub fn open_on(config: &Config, given: Given) -> Result<Self, GatewayError> {
+        let mut config = proxies::read(config)?;
+        let held = given.held(&config)?;
+        held.settle(&mut config);
+        let config = &config;
         privileges::check(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
@@ -70,7 +81,7 @@ impl Gateway {
         // Without a folder nothing is kept, which is an error only where something has to be.
         let folder = state::folder(config.state.as_deref()).ok();
         let keeper = Arc::new(Keeper::open(Arc::clone(&world), folder.as_deref(), &counting)?);
-        let sockets = Sockets::open(config, None)?;
+        let sockets = Sockets::open(config, &held)?;
         served.redirects_to(&sockets);
         let lasting = Lasting {
             reloads: Arc::new(Reloads::since(world.unix_time())),
@@ -173,6 +184,11 @@ impl Gateway {
     #[must_use]
     pub fn dependencies(&self) -> Dependencies {
         self.lasting.dependencies.clone()
+    }
+
+    /// The same of what was told elsewhere, before there was this gateway.
+    pub fn tell_of(&mut self, dependencies: &Dependencies) {
+        self.lasting.dependencies.clone_from(dependencies);
     }
 
     /// Starts one thread a core and begins to accept. It must be called within a tokio runtime.

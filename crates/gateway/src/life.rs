@@ -107,6 +107,11 @@ impl Life {
         Asked(Arc::clone(self))
     }
 
+    /// Whether it has brought a request yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state().begun > 0
+    }
+
     /// Ready when it has brought as many requests as it may.
     pub(crate) async fn worn(&self) {
         self.worn.notified().await;

@@ -3,30 +3,40 @@
 //! Written by hand: the format is a line a figure, while a crate would bring registries and counters of its own, and
 //! those of the shield are what has to be shown.
 
+mod histogram;
+mod traffic;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use panoply::counters::State;
 use panoply::metrics::Tally;
-use panoply::{Metrics, Practice};
+use panoply::{Metrics, Practice, store};
 
 use crate::acme::Tally as Orders;
-use crate::cuts::Cut;
+use crate::cuts::{Cut, Unmet};
 use crate::dependencies::Standing;
 use crate::reload::Tally as Reloads;
 use crate::upstream::Figure;
+use histogram::Spread;
+pub(crate) use traffic::{Measured, Traffic};
 
 /// What there is to show.
 pub(crate) struct Figures<'f> {
     pub(crate) metrics: &'f Metrics,
+    /// By site.
+    pub(crate) traffic: Vec<(&'f str, traffic::Figure)>,
     pub(crate) connections: usize,
     /// Why connections were closed, and how many.
     pub(crate) cuts: [(&'static str, u64); Cut::ALL.len()],
+    /// Why handshakes came to nothing, and how many.
+    pub(crate) unmet: [(&'static str, u64); Unmet::ALL.len()],
     pub(crate) bans: usize,
     /// Where certificates are ordered.
     pub(crate) orders: Option<&'f Orders>,
     pub(crate) store: &'f str,
-    pub(crate) store_is_up: bool,
+    /// By what is kept there.
+    pub(crate) stores: Vec<(&'static str, store::Standing)>,
     /// Where there is an access log.
     pub(crate) lines_dropped: Option<u64>,
     /// Where there is a store that may fail.
@@ -64,19 +74,22 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     let guesses = [("right", guesses.right), ("wrong", guesses.wrong), ("unclear", guesses.unclear)]
         .map(|(outcome, count)| (format!("outcome=\"{outcome}\""), count));
     family(&mut page, "panoply_guesses_total", "counter", "How tries to log in ended.", guesses);
+    traffic(&mut page, &figures.traffic);
     let gauge = |count: usize| [(String::new(), count as u64)];
     let connections = gauge(figures.connections);
     family(&mut page, "panoply_connections", "gauge", "Visitors' connections that are open.", connections);
     let cuts = figures.cuts.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count));
     let help = "Connections that the gateway closed, by what was too much.";
     family(&mut page, "panoply_connections_cut_total", "counter", help, cuts);
+    let unmet = figures.unmet.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count));
+    let help = "Handshakes that came to nothing, but for those that took too long: these are cut.";
+    family(&mut page, "panoply_handshakes_failed_total", "counter", help, unmet);
     family(&mut page, "panoply_bans", "gauge", "Networks that operators keep out.", gauge(figures.bans));
     let ends = figures.certificates.iter().map(|(name, end)| (format!("name=\"{}\"", escaped(name)), *end));
     let help = "When the certificate for a name ends, in seconds since 1970.";
     family(&mut page, "panoply_certificate_not_after_seconds", "gauge", help, ends);
     upstreams(&mut page, &figures.upstreams);
-    let store = [(format!("kind=\"{}\"", escaped(figures.store)), u64::from(figures.store_is_up))];
-    family(&mut page, "panoply_store_up", "gauge", "Whether the store of counts answers.", store);
+    stores(&mut page, figures.store, &figures.stores);
     let Reloads { taken, refused, failing, success } = figures.reloads;
     let ended =
         [("taken", taken), ("refused", refused)].map(|(by, count)| (format!("result=\"{by}\""), count));
@@ -136,6 +149,40 @@ pub(crate) fn page(figures: &Figures<'_>) -> String {
     page
 }
 
+/// What each site's requests came to, and how long they took.
+fn traffic(page: &mut String, sites: &[(&str, traffic::Figure)]) {
+    let outcomes = sites.iter().flat_map(|(site, figure)| {
+        figure
+            .outcomes()
+            .map(move |(outcome, count)| (format!("site=\"{}\",status=\"{outcome}\"", escaped(site)), count))
+    });
+    let help = "Requests by the class of their answer; gone: the visitor was, before there was one.";
+    family(page, "panoply_requests_total", "counter", help, outcomes);
+    let help = "From the head of a request to the head of its answer.";
+    histogram(
+        page,
+        "panoply_request_seconds",
+        help,
+        sites.iter().map(|(site, figure)| (*site, figure.whole)),
+    );
+    let help = "From when the app could be asked, or a body was whole, to the head of the app's answer.";
+    histogram(page, "panoply_app_seconds", help, sites.iter().map(|(site, figure)| (*site, figure.app)));
+}
+
+fn histogram<'s>(page: &mut String, name: &str, help: &str, sites: impl Iterator<Item = (&'s str, Spread)>) {
+    family(page, name, "histogram", help, []);
+    for (site, spread) in sites {
+        let site = escaped(site);
+        for (bound, count) in spread.buckets() {
+            let _ = writeln!(page, "{name}_bucket{{site=\"{site}\",le=\"{bound}\"}} {count}");
+        }
+        let (sum, count) = (spread.sum(), spread.count());
+        let (seconds, nanos) = (sum.as_secs(), sum.subsec_nanos());
+        let _ = writeln!(page, "{name}_sum{{site=\"{site}\"}} {seconds}.{nanos:09}");
+        let _ = writeln!(page, "{name}_count{{site=\"{site}\"}} {count}");
+    }
+}
+
 fn verdicts(tally: Tally) -> [(&'static str, u64); 3] {
     [("admitted", tally.admitted), ("refused", tally.refused), ("observed", tally.observed)]
 }
@@ -155,6 +202,24 @@ fn family(
             labels => writeln!(page, "{name}{{{labels}}} {value}"),
         };
     }
+}
+
+/// The store, once for each that asks it: each finds out for itself.
+fn stores(page: &mut String, kind: &str, stores: &[(&str, store::Standing)]) {
+    let each = |value: fn(&store::Standing) -> Option<u64>| {
+        stores.iter().filter_map(move |(of, standing)| {
+            Some((format!("kind=\"{}\",of=\"{of}\"", escaped(kind)), value(standing)?))
+        })
+    };
+    let help = "Whether the store is asked; 0: it failed, and each machine goes on by itself.";
+    family(page, "panoply_store_up", "gauge", help, each(|standing| Some(u64::from(standing.is_up))));
+    let help = "Questions to the store.";
+    family(page, "panoply_store_asked_total", "counter", help, each(|standing| Some(standing.asked)));
+    let help = "Questions that the store gave no answer to.";
+    family(page, "panoply_store_failed_total", "counter", help, each(|standing| Some(standing.failed)));
+    let help = "When the store last gave no answer, in seconds since 1970.";
+    let failed_at = |standing: &store::Standing| standing.failed_at.map(|at| at.as_secs());
+    family(page, "panoply_store_failed_seconds", "gauge", help, each(failed_at));
 }
 
 /// The places of apps.
@@ -189,6 +254,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use panoply::store::Health;
+
     use super::*;
     use crate::cuts::Cuts;
 
@@ -196,14 +263,20 @@ mod tests {
     fn the_page_is_a_line_a_figure() {
         let metrics = Metrics::default();
         metrics.count_guess(panoply::metrics::Guessed::Wrong);
+        let health = Health::new("counts", "");
+        health.answered();
+        health.failed(std::time::Duration::from_millis(1_700_000_001_900));
+        let down = health.standing();
         let page = page(&Figures {
             metrics: &metrics,
+            traffic: Traffic::after(None, &crate::Config::default()).figures(),
             connections: 3,
             cuts: Cuts::default().all(),
+            unmet: Cuts::default().unmet.all(),
             bans: 1,
             orders: Some(&Orders::default()),
             store: "redis",
-            store_is_up: false,
+            stores: vec![("counts", down)],
             lines_dropped: Some(2),
             insured: None,
             reloads: Reloads { taken: 4, refused: 1, failing: 0, success: 1_700_000_000 },
@@ -219,6 +292,10 @@ mod tests {
             "panoply_verdicts_total{practice=\"csrf\",verdict=\"refused\"} 0",
             "panoply_verdicts_total{practice=\"app\",verdict=\"refused\"} 0",
             "panoply_guesses_total{outcome=\"wrong\"} 1",
+            "panoply_requests_total{site=\"any host\",status=\"2xx\"} 0",
+            "panoply_request_seconds_bucket{site=\"any host\",le=\"+Inf\"} 0",
+            "panoply_app_seconds_sum{site=\"no site\"} 0.000000000",
+            "panoply_handshakes_failed_total{reason=\"terms\"} 0",
             "panoply_connections 3",
             "panoply_reloads_total{result=\"taken\"} 4",
             "panoply_reload_failed 0",
@@ -230,7 +307,10 @@ mod tests {
             "panoply_upstream_up{site=\"shop.example\",upstream=\"http://127.0.0.1:3000\"} 1",
             "panoply_upstream_waiting{site=\"shop.example\",upstream=\"http://127.0.0.1:3000\"} 7",
             "panoply_upstream_failures_total{site=\"shop.example\",upstream=\"http://127.0.0.1:3000\",failure=\"slow\"} 3",
-            "panoply_store_up{kind=\"redis\"} 0",
+            "panoply_store_up{kind=\"redis\",of=\"counts\"} 0",
+            "panoply_store_asked_total{kind=\"redis\",of=\"counts\"} 2",
+            "panoply_store_failed_total{kind=\"redis\",of=\"counts\"} 1",
+            "panoply_store_failed_seconds{kind=\"redis\",of=\"counts\"} 1700000001",
             "panoply_dependency_holes{severity=\"critical\"} 2",
             "panoply_dependency_doubts 0",
         ] {

@@ -3,33 +3,32 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{forwarded, hop};
+use crate::{clock, forwarded, hop};
 
 pin_project! {
-    /// Counts the frames of a body that another task reads, and cleans its trailers.
+    /// Tells when a body was at its end that another task reads, and cleans its trailers.
     #[derive(Debug)]
     pub(crate) struct Progress<B> {
         #[pin]
         body: B,
-        frames: Arc<AtomicU32>,
+        whole: Arc<AtomicU64>,
     }
 }
 
 impl<B> Progress<B> {
-    pub(crate) fn new(body: B) -> (Self, Arc<AtomicU32>) {
-        let frames = Arc::default();
-        (Self { body, frames: Arc::clone(&frames) }, frames)
+    /// With it comes when there was nothing more of the body ([`clock::nanos`]; 0: there still is). From then on it is the
+    /// app that is waited for.
+    pub(crate) fn new(body: B) -> (Self, Arc<AtomicU64>) {
+        let whole = Arc::default();
+        (Self { body, whole: Arc::clone(&whole) }, whole)
     }
 }
-
-/// There is nothing more of the body: from here on it is the app that is waited for.
-pub(crate) const ENDED: u32 = u32::MAX;
 
 impl<B: Body> Body for Progress<B> {
     type Data = B::Data;
@@ -48,13 +47,9 @@ impl<B: Body> Body for Progress<B> {
             hop::strip_trailers(trailers);
             forwarded::strip_trailers(trailers);
         }
-        match &frame {
-            Poll::Ready(Some(Ok(_))) => _ = this.frames.fetch_add(1, Ordering::Relaxed),
-            Poll::Ready(_) => this.frames.store(ENDED, Ordering::Relaxed),
-            Poll::Pending => {}
-        }
-        if this.body.is_end_stream() {
-            this.frames.store(ENDED, Ordering::Relaxed);
+        let has_ended = matches!(frame, Poll::Ready(None | Some(Err(_)))) || this.body.is_end_stream();
+        if has_ended && this.whole.load(Ordering::Relaxed) == 0 {
+            this.whole.store(clock::nanos(), Ordering::Relaxed);
         }
         frame
     }

@@ -4,7 +4,7 @@ mod answer;
 mod exchange;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, EXPECT, HOST, SET_COOKIE, UPGRADE};
@@ -14,9 +14,10 @@ use http_body::Body as _;
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use panoply::{Rejection, RequestBody, Visitor};
+use panoply::{Rejection, RequestBody, Visitor, trace};
 
 use crate::forwarded::Peer;
+use crate::metrics::Measured;
 use crate::progress::Progress;
 use crate::symptom::Login;
 use crate::upstream::{Outgoing, Upstreams};
@@ -30,6 +31,7 @@ pub(crate) async fn forward(
     upstreams: &Upstreams,
     peer: &Peer,
     open: &Arc<Open>,
+    measured: &Measured,
     visitor: Visitor,
     request: Request<RequestBody<Incoming>>,
 ) -> Result<Response<Answer>, Rejection> {
@@ -55,7 +57,10 @@ pub(crate) async fn forward(
 
     let request = Request::from_parts(head, body);
     let exchange = Exchange::new(upstreams, progress.as_deref(), again);
-    let Answered { mut answer, mut lease, index } = exchange.run(request, had).await?;
+    let waiting = measured.wait(progress.as_deref());
+    let answered = exchange.run(request, had).await;
+    drop(waiting);
+    let Answered { mut answer, mut lease, index } = answered?;
     if let Some(cookie) = upstreams.cookie(index, had) {
         answer.headers_mut().append(SET_COOKIE, cookie.clone());
     }
@@ -80,6 +85,7 @@ fn prepare(
 ) -> Option<OnUpgrade> {
     let protocol = if head.version == Version::HTTP_11 { hop::upgrade(&head.headers) } else { None };
     hop::strip(&mut head.headers);
+    trace::clean(&mut head.headers);
     // Ours was answered by hyper when it first read the body; the app's would be to us.
     head.headers.remove(EXPECT);
     // HTTP/2 has the host in the target alone. Where both are given, the target wins (RFC 9112 §3.2.2).
@@ -125,12 +131,12 @@ fn origin_form(uri: &Uri) -> Uri {
 }
 
 /// A body that is known to be empty is none, and its request may be sent again.
-fn outgoing(body: RequestBody<Incoming>) -> (Outgoing, Option<Arc<AtomicU32>>) {
+fn outgoing(body: RequestBody<Incoming>) -> (Outgoing, Option<Arc<AtomicU64>>) {
     if body.is_end_stream() {
         return (Either::Right(Empty::new()), None);
     }
-    let (body, frames) = Progress::new(body);
-    (Either::Left(body), Some(frames))
+    let (body, whole) = Progress::new(body);
+    (Either::Left(body), Some(whole))
 }
 
 /// Both sides agreed to speak something else: from here on bytes pass both ways.
@@ -146,8 +152,11 @@ fn switch(
         return Err(Rejection::new(StatusCode::BAD_GATEWAY, "the app switched protocols unasked"));
     };
     let app = hyper::upgrade::on(&mut answer);
-    tunnel::join(visitor, app, open, busy);
     let protocol = answer.headers_mut().remove(UPGRADE);
+    let is_websocket =
+        protocol.as_ref().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let speak = if is_websocket { tunnel::Protocol::WebSocket } else { tunnel::Protocol::Other };
+    tunnel::join(visitor, app, speak, open, busy);
     hop::strip(answer.headers_mut());
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {

@@ -17,7 +17,7 @@ use crate::tls::{Certificate, Tls};
 use crate::{GatewayError, secret, state};
 
 /// Who orders, while the gateway serves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Renewal {
     acme: Arc<Mutex<Acme>>,
     answers: Answers,

@@ -1,5 +1,7 @@
 //! The gateway at work: threads, doors, what is done beside the serving; and how a reload exchanges what is served.
 
+mod succession;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +18,7 @@ use crate::admin::{Admin, View};
 use crate::config::Config;
 use crate::connection::Door;
 use crate::gateway::{Gateway, Lasting};
+use crate::heartbeat::Heartbeats;
 use crate::listen::{Socket, Sockets};
 use crate::places::Places;
 use crate::renewal::Renewal;
@@ -28,6 +31,7 @@ use crate::{GatewayError, proxies, reload, upstream};
 pub struct Running {
     lasting: Lasting,
     workers: Arc<[Worker]>,
+    renewal: Option<Renewal>,
     places: Arc<ArcSwap<Places>>,
     /// What is done beside the serving, from the start to the end.
     upkeep: JoinSet<()>,
@@ -41,6 +45,8 @@ pub struct Running {
     http: Option<Open>,
     view: Arc<ArcSwap<View>>,
     admin: JoinSet<()>,
+    /// Whether visitors have to wait for another process.
+    waits: watch::Sender<bool>,
 }
 
 impl Running {
@@ -52,25 +58,23 @@ impl Running {
         if let Some(log) = &lasting.log {
             log.start().map_err(GatewayError::Thread)?;
         }
-        let mut upkeep = JoinSet::new();
-        let keeper = Arc::clone(&lasting.keeper);
-        upkeep.spawn(async move { keeper.keep().await });
-        upkeep.spawn(lasting.counting.clone().keep());
         let view = Arc::new(ArcSwap::from_pointee(View::of(&served, &lasting, &workers)));
         let all_places = Places::new(&served.config, places(), Arc::clone(&lasting.cuts));
         let mut running = Self {
-            certificates: upkeep_of(&served, &lasting, renewal),
+            certificates: upkeep_of(&served, &lasting, renewal.clone()),
+            renewal,
             checks: checks_of(&served),
+            upkeep: keeping(&lasting),
             lasting,
             workers,
             places: Arc::new(ArcSwap::from_pointee(all_places)),
-            upkeep,
             era: Arc::new(ArcSwap::from(Arc::clone(&served))),
             sockets: sockets.clone(),
             https: None,
             http: None,
             view,
             admin: JoinSet::new(),
+            waits: watch::channel(false).0,
         };
         let listeners = Listeners::of(&sockets, &served.config)?;
         running.listen(listeners, sockets);
@@ -103,9 +107,10 @@ impl Running {
             reach.admit(&config)?;
         }
         let before = self.era.load_full();
-        let (config, lasting) =
-            (reload::what_can_change(&before.config, proxies::read(&config)?), self.lasting.clone());
-        let sockets = Sockets::open(&config, Some(&self.sockets))?;
+        let mut config = reload::what_can_change(&before.config, proxies::read(&config)?);
+        let (held, lasting) = (self.sockets.held(), self.lasting.clone());
+        held.settle(&mut config);
+        let sockets = Sockets::open(&config, &held)?;
         let listeners = Listeners::of(&sockets, &config)?;
         let is_continued = before.is_continued_by(&config);
         let earlier = Arc::clone(&before);
@@ -123,7 +128,8 @@ impl Running {
         let places = self.places.load().after(&next.config, places());
         self.places.store(Arc::new(places));
         if !Arc::ptr_eq(&before.tls, &next.tls) {
-            self.certificates = upkeep_of(&next, &self.lasting, renewal);
+            self.certificates = upkeep_of(&next, &self.lasting, renewal.clone());
+            self.renewal = renewal;
         }
         self.checks = checks_of(&next);
         self.view.store(Arc::new(View::of(&next, &self.lasting, &self.workers)));
@@ -160,7 +166,8 @@ impl Running {
 
     fn open_door(&self, socket: Socket, listener: TcpListener, door: Door) -> Open {
         let (closing, closed) = watch::channel(false);
-        let accepting = accept(listener, door, closed, Arc::clone(&self.workers), Arc::clone(&self.places));
+        let (workers, places) = (Arc::clone(&self.workers), Arc::clone(&self.places));
+        let accepting = accept(listener, door, closed, self.waits.subscribe(), workers, places);
         Open { socket, accepting: tokio::spawn(accepting).abort_handle(), _closing: closing }
     }
 
@@ -197,8 +204,12 @@ impl Running {
         };
         let _ = tokio::time::timeout(patience, ended).await;
         let (counting, log) = (self.lasting.counting.clone(), self.lasting.log.clone());
+        let has_successor = *self.waits.borrow();
         let keep = move || {
-            counting.save();
+            // What was let go is another's to write.
+            if !has_successor {
+                counting.save();
+            }
             if let Some(log) = log {
                 log.close(LAST_LINES);
             }
@@ -212,6 +223,12 @@ impl Running {
         if let Some(log) = &self.lasting.log {
             log.reopen();
         }
+    }
+
+    /// By which one hears whether all threads are well.
+    #[must_use]
+    pub fn heartbeats(&self) -> Heartbeats {
+        Heartbeats::of(self.workers.iter().map(|worker| Arc::clone(worker.heart())))
     }
 
     /// How many connections are open.
@@ -253,6 +270,15 @@ impl Listeners {
     }
 }
 
+/// What only one process may do.
+fn keeping(lasting: &Lasting) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    let keeper = Arc::clone(&lasting.keeper);
+    upkeep.spawn(async move { keeper.keep().await });
+    upkeep.spawn(lasting.counting.clone().keep());
+    upkeep
+}
+
 /// Who asks the apps whether they are well.
 fn checks_of(served: &Served) -> JoinSet<()> {
     let mut checks = JoinSet::new();
@@ -277,12 +303,21 @@ async fn accept(
     listener: TcpListener,
     door: Door,
     closing: watch::Receiver<bool>,
+    mut waits: watch::Receiver<bool>,
     workers: Arc<[Worker]>,
     places: Arc<ArcSwap<Places>>,
 ) {
-    loop {
-        let accepted =
-            listener.accept().await.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
+    // A gateway that is gone accepts nobody.
+    while waits.wait_for(|waits| !waits).await.is_ok() {
+        let accepted = tokio::select! {
+            biased;
+            changed = waits.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            accepted = listener.accept() => accepted,
+        };
+        let accepted = accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
         match accepted {
             Ok((stream, address)) => {
                 let places = places.load_full();

@@ -10,6 +10,7 @@ use panoply::{Keys, Shield, World};
 use crate::acme::{Answers, Tally};
 use crate::config::{Config, Site};
 use crate::listen::Sockets;
+use crate::metrics::Traffic;
 use crate::renewal::Renewal;
 use crate::route::Routes;
 use crate::tls::Tls;
@@ -33,6 +34,8 @@ pub(crate) struct Served {
     pub(crate) answers: Option<Answers>,
     /// How that goes.
     pub(crate) orders: Option<Arc<Tally>>,
+    /// What was asked, by site.
+    pub(crate) traffic: Traffic,
 }
 
 impl Served {
@@ -49,7 +52,8 @@ impl Served {
         routes.open(&config.sites)?;
         let tls = Arc::new(Tls::open(&config, Arc::clone(world))?);
         let renewal = Renewal::open(&config, &tls, world, shared)?;
-        Ok((Self::new(config, routes, tls, renewal.as_ref()), renewal))
+        let traffic = Traffic::after(None, &config);
+        Ok((Self::new(config, routes, tls, renewal.as_ref(), traffic), renewal))
     }
 
     /// The same for what comes after `self`. Where nothing about TLS is asked for that was not before, certificates and
@@ -66,23 +70,30 @@ impl Served {
         let routes = Arc::new(routes(&config, Arc::clone(world))?);
         routes.open(&config.sites)?;
         routes.go_on_from(&self.routes);
+        let traffic = Traffic::after(Some(&self.traffic), &config);
         let tls = Tls::after(&self.tls, &config, Arc::clone(world))?;
         if speaks_as(&self.config, &config) {
             let (answers, orders) = (self.answers.clone(), self.orders.clone());
             // Under the same names there may be others.
             self.tls.look_soon();
             let (tls, https_port) = (Arc::clone(&self.tls), config.https.addr().port());
-            return Ok((Self { config, routes, tls, https_port, answers, orders }, None));
+            return Ok((Self { config, routes, tls, https_port, answers, orders, traffic }, None));
         }
         let tls = Arc::new(tls);
         let renewal = Renewal::open(&config, &tls, world, shared)?;
-        Ok((Self::new(config, routes, tls, renewal.as_ref()), renewal))
+        Ok((Self::new(config, routes, tls, renewal.as_ref(), traffic), renewal))
     }
 
-    fn new(config: Config, routes: Arc<Routes>, tls: Arc<Tls>, renewal: Option<&Renewal>) -> Self {
+    fn new(
+        config: Config,
+        routes: Arc<Routes>,
+        tls: Arc<Tls>,
+        renewal: Option<&Renewal>,
+        traffic: Traffic,
+    ) -> Self {
         let https_port = config.https.addr().port(); // of port 0, only the socket knows which it is
         let (answers, orders) = (renewal.map(Renewal::answers), renewal.map(Renewal::tally));
-        Self { config, routes, tls, https_port, answers, orders }
+        Self { config, routes, tls, https_port, answers, orders, traffic }
     }
 
     /// Visitors who come in the clear are led to this socket for TLS.

@@ -38,7 +38,7 @@ use terms::{Common, Terms};
 use tickets::TicketKeys;
 use tokio::sync::Notify;
 
-pub(crate) use accept::{Accepted, Called};
+pub(crate) use accept::{Accepted, Called, NoSite};
 pub use certificate::Certificate;
 pub(crate) use certificate::Facts;
 pub(crate) use clients::authorities;

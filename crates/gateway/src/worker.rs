@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::connection::{self, Door};
 use crate::cuts::Cut;
+use crate::heartbeat::Heart;
 use crate::life::Life;
 use crate::places::{Place, Places};
 use crate::upstream;
@@ -33,6 +34,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Worker {
     accepted: mpsc::UnboundedSender<Accepted>,
     connections: Arc<AtomicUsize>,
+    heart: Arc<Heart>,
 }
 
 impl Worker {
@@ -41,16 +43,21 @@ impl Worker {
         let (sender, receiver) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let count = Arc::clone(&connections);
-        thread::Builder::new()
-            .name(format!("panoply-{number}"))
-            .spawn(move || runtime.block_on(work(receiver, count)))?;
-        Ok(Self { accepted: sender, connections })
+        let name = format!("panoply-{number}");
+        let heart = Arc::new(Heart::new(&name));
+        let (count, beating) = (Arc::clone(&connections), Arc::clone(&heart));
+        thread::Builder::new().name(name).spawn(move || runtime.block_on(work(receiver, count, beating)))?;
+        Ok(Self { accepted: sender, connections, heart })
     }
 
     /// How many connections it holds.
     pub(crate) fn load(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// By which one hears whether it still answers.
+    pub(crate) const fn heart(&self) -> &Arc<Heart> {
+        &self.heart
     }
 
     /// Hands it one more.
@@ -61,7 +68,11 @@ impl Worker {
     }
 }
 
-async fn work(mut receiver: mpsc::UnboundedReceiver<Accepted>, connections: Arc<AtomicUsize>) {
+async fn work(
+    mut receiver: mpsc::UnboundedReceiver<Accepted>,
+    connections: Arc<AtomicUsize>,
+    heart: Arc<Heart>,
+) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -70,6 +81,7 @@ async fn work(mut receiver: mpsc::UnboundedReceiver<Accepted>, connections: Arc<
                 None => break,
             },
             _ = second.tick() => upstream::prune(),
+            () = heart.asked() => heart.beat(),
         }
     }
     while connections.load(Ordering::Relaxed) > 0 {
@@ -80,7 +92,7 @@ async fn work(mut receiver: mpsc::UnboundedReceiver<Accepted>, connections: Arc<
 fn begin(accepted: Accepted, connections: Arc<AtomicUsize>) {
     let Accepted { stream, address, door, closing, place } = accepted;
     let life = Life::new(&place.places().terms, clock::now());
-    let open = Arc::new(Open { connections, place, life, peer: address.ip() });
+    let open = Arc::new(Open { connections, place, life, peer: address.ip(), closing: closing.clone() });
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(%error, "a connection could not be taken over"),
@@ -96,9 +108,15 @@ pub(crate) struct Open {
     place: Place,
     life: Arc<Life>,
     peer: IpAddr,
+    closing: watch::Receiver<bool>,
 }
 
 impl Open {
+    /// Says when it should end.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.clone()
+    }
+
     /// How long it lives.
     pub(crate) const fn life(&self) -> &Arc<Life> {
         &self.life

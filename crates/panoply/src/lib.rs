@@ -56,6 +56,7 @@ mod shield;
 mod size;
 pub mod store;
 mod to_the_end;
+pub mod trace;
 mod visit;
 mod world;
 

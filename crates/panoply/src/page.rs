@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED,
-    PRAGMA, TRAILER, TRANSFER_ENCODING, VARY,
+    CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPIRES,
+    HeaderName, LAST_MODIFIED, PRAGMA, TRAILER, TRANSFER_ENCODING, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -23,6 +23,11 @@ pub(crate) fn neutral(visit: &Visit, response: &mut Parts) -> Bytes {
     let was_json = is_json(&response.headers);
     for name in &OF_THE_BODY {
         response.headers.remove(name);
+    }
+    // With each of its default pages, and hardly anywhere else: it tells Express by a page that is not shown, and keeps
+    // the site's own policy off.
+    if response.headers.get(CONTENT_SECURITY_POLICY).is_some_and(|policy| policy == FINALHANDLERS) {
+        response.headers.remove(CONTENT_SECURITY_POLICY);
     }
     if has_no_body(response.status) {
         return Bytes::new();
@@ -42,6 +47,9 @@ pub(crate) fn neutral(visit: &Visit, response: &mut Parts) -> Bytes {
     vary_by_accept(&mut response.headers);
     if visit.method == Method::HEAD { Bytes::new() } else { Bytes::from(page) }
 }
+
+/// What finalhandler says of its pages.
+const FINALHANDLERS: &str = "default-src 'none'";
 
 /// RFC 9110 §6.4.1; such an answer has no Content-Length either (§8.6), but for 304, where it would be wrong.
 fn has_no_body(status: StatusCode) -> bool {
@@ -238,7 +246,7 @@ mod tests {
             ("retry-after", "9"),
             ("location", "/x"),
             ("access-control-allow-origin", "*"),
-            ("content-security-policy", "default-src 'none'"),
+            ("content-security-policy", "default-src 'self'"),
             ("x-request-id", "7"),
         ];
         let mut response = answer(500, &kept);
@@ -254,6 +262,10 @@ mod tests {
         }
         assert_eq!(response.headers[CACHE_CONTROL], "no-store");
         assert_eq!(response.headers[VARY], "Accept");
+
+        let mut express = answer(404, &[("content-security-policy", "default-src 'none'")]);
+        neutral(&visit(Method::GET, None), &mut express);
+        assert!(!express.headers.contains_key("content-security-policy"), "it tells who wrote the page");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::trace::TraceId;
 use crate::{Evidence, Practice, Rejection, RequestId, SettingError, Visit};
 
 /// The last refusals, so that an operator can ask what became of the request that a visitor complains of.
@@ -24,6 +25,8 @@ pub struct Refusals {
 pub struct Refusal {
     /// The name of the request, as the visitor's page and the log have it.
     pub id: RequestId,
+    /// Of which trace it said to be a part.
+    pub trace: Option<TraceId>,
     /// When, since the beginning of 1970 UTC.
     pub at: Duration,
     /// Who asked.
@@ -154,6 +157,7 @@ impl Part {
 
 struct Record {
     id: RequestId,
+    trace: Option<TraceId>,
     at: Duration,
     client: IpAddr,
     practice: Option<Practice>,
@@ -164,7 +168,7 @@ struct Record {
     has_evidence: bool,
     method: Short<16>,
     host: Short<64>,
-    path: Short<192>,
+    path: Short<176>,
     reason: Short<128>,
     rule: Short<48>,
     key: Short<64>,
@@ -175,6 +179,7 @@ impl Record {
         let evidence = rejection.rests_on();
         Self {
             id: visit.id,
+            trace: visit.trace,
             at,
             client: visit.client.ip(),
             practice: rejection.practice,
@@ -201,6 +206,7 @@ impl Record {
         };
         Refusal {
             id: self.id,
+            trace: self.trace,
             at: self.at,
             client: self.client,
             method: self.method.text(),

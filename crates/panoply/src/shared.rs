@@ -18,7 +18,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::keys::{Context, Seal};
-use crate::store::StoreError;
+use crate::store::{Health, Standing, StoreError};
 use crate::{Clock, Keys, SettingError};
 
 /// Small values under names, seen by all machines that share a store and keys. A clone of an `Arc` is how it is shared.
@@ -46,6 +46,7 @@ pub struct Shared {
     place: Place,
     seal: Seal,
     clock: Clock,
+    health: Health,
 }
 
 enum Place {
@@ -77,7 +78,12 @@ impl Shared {
                 ));
             }
         };
-        Ok(Self { place, seal: keys.seal("shared values"), clock: clock.clone() })
+        Ok(Self {
+            place,
+            seal: keys.seal("shared values"),
+            clock: clock.clone(),
+            health: Health::new("shared values", MEANWHILE),
+        })
     }
 
     /// What stands under `name`. What is there but was sealed with other keys, or for another name, is as good as not
@@ -86,12 +92,12 @@ impl Shared {
     /// # Errors
     /// When the store does not answer.
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed = match &self.place {
+        let sealed = self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.read(name).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.read(name).await,
-        }?;
+        })?;
         let Some(sealed) = sealed else { return Ok(None) };
         let opened = self.seal.open(&context(name), sealed.as_bytes());
         if opened.is_none() {
@@ -114,12 +120,12 @@ impl Shared {
             return Err(StoreError::Refused(message.into()));
         }
         let sealed = self.seal.seal(&context(name), value, self.clock.unix_time());
-        match &self.place {
+        self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.write(name, &sealed, time).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.write(name, &sealed, time).await,
-        }
+        })
     }
 
     /// Takes what stands under `name` away; it is no error when nothing does.
@@ -127,12 +133,12 @@ impl Shared {
     /// # Errors
     /// When the store does not answer.
     pub async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        match &self.place {
+        self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.remove(name).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.remove(name).await,
-        }
+        })
     }
 
     /// Whether `name` is now `holder`'s, for `time` from now: because it was nobody's, or his already. `holder` is told
@@ -141,12 +147,12 @@ impl Shared {
     /// # Errors
     /// When the store does not answer. Perhaps it is claimed then, and perhaps not: it ends by itself.
     pub async fn claim(&self, name: &str, holder: &str, time: Duration) -> Result<bool, StoreError> {
-        match &self.place {
+        self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.claim(name, holder, time).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.claim(name, holder, time).await,
-        }
+        })
     }
 
     /// Gives `name` free, where it is still `holder`'s.
@@ -154,12 +160,25 @@ impl Shared {
     /// # Errors
     /// When the store does not answer; then it ends by itself.
     pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
-        match &self.place {
+        self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.release(name, holder).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.release(name, holder).await,
-        }
+        })
+    }
+}
+
+impl Shared {
+    /// How the store does.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.health.standing()
+    }
+
+    fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.health.heard(&answer, self, self.clock.unix_time());
+        answer
     }
 }
 
@@ -179,6 +198,8 @@ impl fmt::Debug for Shared {
 
 /// How long a value may be, in bytes: sealed and in base64 it is a third longer, and a [`Seal`] opens 64 KiB.
 pub const LONGEST_VALUE: usize = 40 * 1024;
+
+const MEANWHILE: &str = "certificates and keys of tickets that others have are not seen";
 
 fn context(name: &str) -> Context<'_> {
     Context { site: "", name }

@@ -533,10 +533,10 @@ fn log(world: &World, visit: &Visit, rejection: &Rejection, what: &'static str) 
     let rule = evidence.map(|evidence| &*evidence.rule);
     let key = evidence.map(|evidence| &*evidence.key);
     let (count, points) = (evidence.map(|evidence| evidence.count), evidence.map(|evidence| evidence.points));
-    let reason = rejection.reason();
+    let (reason, trace_id) = (rejection.reason(), visit.trace.map(tracing::field::display));
     if rejection.status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(practice, rule, key, count, points, %client, status, %id, reason, "{what}");
+        tracing::error!(practice, rule, key, count, points, %client, status, %id, trace_id, reason, "{what}");
     } else {
-        tracing::info!(practice, rule, key, count, points, %client, status, %id, reason, "{what}");
+        tracing::info!(practice, rule, key, count, points, %client, status, %id, trace_id, reason, "{what}");
     }
 }

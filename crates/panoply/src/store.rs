@@ -3,12 +3,14 @@
 mod conformance;
 #[cfg(feature = "file")]
 mod file;
+mod health;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 mod url;
+mod watched;
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,12 +19,14 @@ use std::time::Duration;
 pub use conformance::conformance;
 #[cfg(feature = "file")]
 pub use file::File;
+pub use health::{Health, Standing};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 pub use url::open;
+pub use watched::Watched;
 
 /// Keeps texts by id, each until its time is over.
 ///

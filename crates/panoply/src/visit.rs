@@ -10,6 +10,7 @@ use crate::Verdict;
 use crate::client::Client;
 use crate::practices::brute_force::Login;
 use crate::practices::sessions::Ticket;
+use crate::trace::TraceId;
 
 /// How a visitor's request travelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct Visit {
     /// The name and port that the visitor asked for, as sent: HTTP/2's `:authority`, else `Host`.
     pub(crate) authority: Option<Authority>,
     pub(crate) id: RequestId,
+    /// Of what it says to be a part.
+    pub(crate) trace: Option<TraceId>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) accept: Option<HeaderValue>,
@@ -118,6 +121,7 @@ impl Visit {
             scheme,
             authority: authority(request),
             id,
+            trace: TraceId::of(&request.headers),
             method: request.method.clone(),
             uri: request.uri.clone(),
             accept: request.headers.get(ACCEPT).cloned(),
@@ -135,7 +139,7 @@ impl Visit {
     /// What the app may know of the visitor.
     #[must_use]
     pub fn visitor(&self) -> Visitor {
-        Visitor { ip: self.client.ip(), scheme: self.scheme, id: self.id }
+        Visitor { ip: self.client.ip(), scheme: self.scheme, id: self.id, trace: self.trace }
     }
 
     /// The nonce of this request's Content-Security-Policy, where the policy has one.
@@ -173,11 +177,13 @@ pub struct Visitor {
     pub scheme: Scheme,
     /// The name of this request in the log and on error pages.
     pub id: RequestId,
+    /// Of which trace the request says to be a part (W3C Trace Context).
+    pub trace: Option<TraceId>,
 }
 
 impl Default for Visitor {
     fn default() -> Self {
-        Self { ip: Ipv4Addr::UNSPECIFIED.into(), scheme: Scheme::Http, id: RequestId(0) }
+        Self { ip: Ipv4Addr::UNSPECIFIED.into(), scheme: Scheme::Http, id: RequestId(0), trace: None }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::form;
 use crate::gateway::{Gateway, panoply};
+use crate::metrics::Page;
 use crate::node::Node;
 use crate::process::Redis;
 use crate::recorder::{OK, Recorder};
@@ -170,23 +171,14 @@ async fn every_figure_of_the_metrics_is_a_name_labels_and_a_number() {
         let request = http::Request::get("/").header("host", host);
         assert_eq!(client.ask(request.body(http_body_util::Full::default()).unwrap()).await.status, status);
     }
-    let page = ask(gateway.admin(), "GET /metrics", "", "");
-    let (head, page) = page.split_once("\r\n\r\n").unwrap();
-    assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
-    let mut figures = std::collections::HashMap::new();
-    for line in page.lines().filter(|line| !line.starts_with('#')) {
-        let (name, figure) = line.rsplit_once(' ').unwrap();
-        assert!(name.starts_with("panoply_"), "{line}");
-        assert!(figures.insert(name, figure.parse::<u64>().unwrap()).is_none(), "{line} twice");
-    }
+    let page = Page::of(&gateway);
     for (name, figure) in [
         ("panoply_verdicts_total{practice=\"hosts\",verdict=\"admitted\"}", 2),
         ("panoply_verdicts_total{practice=\"hosts\",verdict=\"refused\"}", 1),
         ("panoply_verdicts_total{practice=\"rate_limit\",verdict=\"admitted\"}", 2),
         ("panoply_bans", 0),
-        ("panoply_store_up{kind=\"memory\"}", 1),
     ] {
-        assert_eq!(figures.get(name), Some(&figure), "{name}:\n{page}");
+        assert!(page.has(name) && page.figure(name) as u64 == figure, "{name}: {}", page.figure(name));
     }
     let health = ask(gateway.admin(), "GET /health", "", "");
     assert!(health.contains(r#""store":{"kind":"memory","up":true}"#), "{health}");

@@ -23,6 +23,7 @@ pub(crate) struct Client {
     address: SocketAddr,
     /// Whence it connects: Linux lets a program be any of 127.0.0.0/8.
     source: IpAddr,
+    host: &'static str,
 }
 
 /// A connection that is kept, as a program that asks thousands of times keeps it.
@@ -71,12 +72,17 @@ impl Client {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { config: Arc::new(config), address, source: Ipv4Addr::LOCALHOST.into() }
+        Self { config: Arc::new(config), address, source: Ipv4Addr::LOCALHOST.into(), host: "localhost" }
     }
 
     /// The same, from another address of this machine.
     pub(crate) fn from(&self, source: [u8; 4]) -> Self {
         Self { source: source.into(), ..self.clone() }
+    }
+
+    /// The same, asking for another site.
+    pub(crate) fn of(&self, host: &'static str) -> Self {
+        Self { host, ..self.clone() }
     }
 
     /// Asks over HTTP/1.1 and over HTTP/2: whatever is promised holds for both.
@@ -140,21 +146,30 @@ impl Client {
     }
 
     /// Asks on a connection that is kept.
-    pub(crate) async fn ask_on(&self, kept: &mut Kept, mut request: Request<Full<Bytes>>) -> Answer {
+    pub(crate) async fn ask_on(&self, kept: &mut Kept, request: Request<Full<Bytes>>) -> Answer {
+        self.try_on(kept, request).await.unwrap()
+    }
+
+    /// The same. An error: it was closed before it had an answer.
+    pub(crate) async fn try_on(
+        &self,
+        kept: &mut Kept,
+        mut request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Answer> {
         let response = match kept {
             Kept::Http1(sender) => {
                 request.headers_mut().insert("host", self.authority().parse().unwrap());
-                sender.ready().await.unwrap();
+                sender.ready().await?;
                 sender.send_request(request).await
             }
             Kept::Http2(sender) => {
                 *request.uri_mut() =
                     format!("https://{}{}", self.authority(), request.uri()).parse().unwrap();
-                sender.ready().await.unwrap();
+                sender.ready().await?;
                 sender.send_request(request).await
             }
         };
-        read(response.unwrap()).await
+        Ok(read(response?).await)
     }
 
     /// A TLS stream, for bytes that no HTTP client would send.
@@ -175,12 +190,12 @@ impl Client {
         let mut stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream.write_all(before).await?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(self.host).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     pub(crate) fn authority(&self) -> String {
-        format!("localhost:{}", self.address.port())
+        format!("{}:{}", self.host, self.address.port())
     }
 }
 

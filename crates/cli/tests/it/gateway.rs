@@ -16,7 +16,7 @@ pub(crate) struct Gateway {
     https: SocketAddr,
     http: Option<SocketAddr>,
     admin: Option<SocketAddr>,
-    state: Scratch,
+    state: Arc<Scratch>,
     log: Arc<Mutex<String>>,
 }
 
@@ -33,14 +33,24 @@ impl Gateway {
     }
 
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_in(&Scratch::new().into(), arguments, environment)
+    }
+
+    /// The same in the place of one that works in `state`, on addresses of its own choice.
+    pub(crate) fn start_in(state: &Arc<Scratch>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(arguments, state);
+        Self::of(command.envs(environment.iter().copied()), Arc::clone(state))
+    }
+
+    /// On sockets that `systemd-socket-activate` opens, which waits for somebody to come by the first.
+    pub(crate) fn activated(options: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let state = Scratch::new();
-        let mut command = command(arguments, &state);
-        command.envs(environment.iter().copied());
-        Self::begin(&mut command, state)
+        let mut command = activated(options, arguments, environment, &state);
+        Self::of(&mut command, state.into())
     }
 
     /// However it is started.
-    pub(crate) fn begin(command: &mut Command, state: Scratch) -> Self {
+    pub(crate) fn of(command: &mut Command, state: Arc<Scratch>) -> Self {
         let (child, log, lines) = spawn(command);
         let https = SocketAddr::from(([0; 4], 0));
         let mut gateway = Self { child, https, http: None, admin: None, state, log };
@@ -82,7 +92,7 @@ impl Gateway {
         Client::trusting(&self.state.path().join("self-made.crt"), self.https)
     }
 
-    pub(crate) fn state(&self) -> &Scratch {
+    pub(crate) fn state(&self) -> &Arc<Scratch> {
         &self.state
     }
 
@@ -148,8 +158,24 @@ pub(crate) fn panoply(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+/// `panoply` by way of `systemd-socket-activate`, which passes no more of its environment on than it is told.
+pub(crate) fn activated(
+    options: &[&str],
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    state: &Scratch,
+) -> Command {
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(options).current_dir(crate::node::folder());
+    command.arg(format!("--setenv=STATE_DIRECTORY={}", state.path().display()));
+    command.args(environment.iter().map(|(name, value)| format!("--setenv={name}={value}")));
+    command.arg(env!("CARGO_BIN_EXE_panoply")).args(arguments);
+    command
+}
+
 fn spawn(command: &mut Command) -> (Child, Arc<Mutex<String>>, Receiver<String>) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}: run scripts/test"));
     let log = Arc::new(Mutex::new(String::new()));
     let (sender, lines) = mpsc::channel();
     let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -167,7 +193,7 @@ fn spawn(command: &mut Command) -> (Child, Arc<Mutex<String>>, Receiver<String>)
     (child, log, lines)
 }
 
-fn command(arguments: &[&str], state: &Scratch) -> Command {
+pub(crate) fn command(arguments: &[&str], state: &Scratch) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_panoply"));
     command
         .args(arguments)

@@ -23,8 +23,12 @@ mod floods;
 mod frames;
 mod gateway;
 mod input;
+mod matrix;
+mod metrics;
 mod migration;
+mod netns;
 mod node;
+mod outage;
 mod package;
 mod pebble;
 mod process;
@@ -37,16 +41,21 @@ mod run;
 mod sandbox;
 mod scratch;
 mod serve;
+mod siege;
 mod slow;
 mod smuggling;
 mod store;
+mod systemd;
+mod takeover;
 mod tls;
 mod tls_clients;
 mod tls_faults;
 mod tls_grade;
+mod trace;
 mod upstream;
 mod upstreams;
 mod visitor;
+mod websocket;
 
 #[path = "../../../panoply/tests/it/store"]
 #[allow(dead_code, reason = "the library's tests need more of them")]

@@ -65,7 +65,8 @@ fn systemd_accepts_the_units_and_finds_little_that_they_leave_open() {
         let unit = unit.unwrap().path();
         let copy = folder.path().join(unit.file_name().unwrap());
         // The program has to be where the unit says.
-        let text = fs::read_to_string(&unit).unwrap().replace("/usr/bin/panoply", env!("CARGO_BIN_EXE_panoply"));
+        let text =
+            fs::read_to_string(&unit).unwrap().replace("/usr/bin/panoply", env!("CARGO_BIN_EXE_panoply"));
         fs::write(&copy, text).unwrap();
         copies.push(copy);
     }
@@ -75,7 +76,8 @@ fn systemd_accepts_the_units_and_finds_little_that_they_leave_open() {
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && !said.contains("panoply"), "{said}");
     let judge = ["security", "--offline=yes", "--threshold=15", "--no-pager"];
-    let judged = Command::new("systemd-analyze").args(judge).arg(folder.path().join("panoply.service")).output();
+    let judged =
+        Command::new("systemd-analyze").args(judge).arg(folder.path().join("panoply.service")).output();
     let judged = judged.unwrap();
     assert!(judged.status.success(), "1.5 at most: {}", String::from_utf8_lossy(&judged.stdout));
 }
@@ -111,7 +113,7 @@ async fn the_package_installs_serves_and_goes_without_a_trace() {
     let mut serve = as_root("chroot");
     serve.arg("--userspec=panoply:panoply").arg(&root).args(["panoply", "serve"]);
     serve.args(["--config", "/etc/panoply/panoply.toml", "--https", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-    let gateway = Gateway::begin(&mut serve, Scratch::new());
+    let gateway = Gateway::of(&mut serve, Scratch::new().into());
     gateway.logged("sandbox: Landlock ABI ");
     gateway.logged("writes only in /var/lib/panoply, /var/log/panoply");
     let app = Recorder::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
@@ -154,10 +156,12 @@ fn debian() -> PathBuf {
     if stamp.exists() {
         return folder;
     }
-    let format = ["indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages", "Origin: Debian"];
+    let format =
+        ["indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages", "Origin: Debian"];
     let sources = output(Command::new("apt-get").args(format));
     let main = sources.lines().filter_map(|line| line.split_once(' '));
-    let found = main.filter(|(_, name)| !name.contains('-')).map(|(site, name)| (site.to_owned(), name.to_owned()));
+    let found =
+        main.filter(|(_, name)| !name.contains('-')).map(|(site, name)| (site.to_owned(), name.to_owned()));
     let (site, name) = found.last().expect("apt knows where Debian is: apt-get update");
     output(as_root("rm").arg("-rf").arg(&folder));
     let mut make = as_root("debootstrap");

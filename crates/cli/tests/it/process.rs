@@ -37,6 +37,15 @@ impl Process {
         }
         process
     }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 impl Drop for Process {
@@ -76,8 +85,7 @@ impl Redis {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.process.0.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        self.process.signal(name);
     }
 
     fn socket(&self) -> PathBuf {

@@ -73,6 +73,11 @@ impl Recorder {
         self.seen.lock().unwrap().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
+    /// What the first connection brought, to the byte.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.seen.lock().unwrap()[0].clone()
+    }
+
     /// Waits until `count` request heads came, on whatever connections.
     pub(crate) fn heads(&self, count: usize) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(10);

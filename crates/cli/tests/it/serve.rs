@@ -245,7 +245,7 @@ async fn an_upgraded_connection_ends_before_the_gateway_does() {
         record.add(&chunk[..read]);
         stream
             .write_all(
-                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: farewells\r\n\r\n",
             )
             .unwrap();
         std::thread::sleep(Duration::from_millis(700));
@@ -253,7 +253,7 @@ async fn an_upgraded_connection_ends_before_the_gateway_does() {
     });
     let mut gateway = Gateway::serve(app.address(), &[]);
     let mut stream = gateway.client().connect("http/1.1").await;
-    let request = b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let request = b"GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: farewells\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut got = vec![0; 12];
     stream.read_exact(&mut got).await.unwrap();

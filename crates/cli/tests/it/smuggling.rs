@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::connections::cut;
 use crate::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM};
 use crate::gateway::Gateway;
 use crate::recorder::{OK, Recorder};
@@ -18,7 +19,7 @@ const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n";
 #[tokio::test]
 async fn what_can_be_read_in_two_ways_gets_400_and_the_app_nothing() {
     let app = Recorder::answering(OK);
-    let gateway = Gateway::serve(app.address(), &[]);
+    let gateway = Gateway::serve(app.address(), &["--admin", "127.0.0.1:0"]);
     let post = |fields: &str| format!("{POST}{fields}\r\n\r\n");
     for head in [
         post("content-length: 5\r\ntransfer-encoding: chunked"),
@@ -80,6 +81,8 @@ async fn what_can_be_read_in_two_ways_gets_400_and_the_app_nothing() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{first:?} {second:?}: {answer}");
     }
     assert_eq!(app.seen().concat(), "");
+    assert!(cut(&gateway, "framing") > 30, "an operator sees it: {}", cut(&gateway, "framing"));
+    gateway.logged("reason=\"framing\"");
 }
 
 #[tokio::test]

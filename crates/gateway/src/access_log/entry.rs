@@ -85,6 +85,7 @@ impl Drop for Entry {
         let line = Line {
             at: self.at,
             id: visitor.map(|visitor| visitor.id),
+            trace: visitor.and_then(|visitor| visitor.trace),
             client: visitor.map(|visitor| visitor.ip).or(self.peer.map(|peer| peer.ip().to_canonical())),
             request: &self.request,
             status: self.status.map(|status| status.as_u16()),

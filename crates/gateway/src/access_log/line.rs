@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderValue, Request, Version};
+use panoply::trace::TraceId;
 use panoply::{RequestId, Scheme};
 use time::OffsetDateTime;
 
@@ -17,6 +18,8 @@ pub(super) struct Line<'l> {
     pub(super) at: Duration,
     /// `None`: it was given up before the shield had seen it.
     pub(super) id: Option<RequestId>,
+    /// Of which trace the request says to be a part.
+    pub(super) trace: Option<TraceId>,
     pub(super) client: Option<IpAddr>,
     /// As [`request`] wrote it.
     pub(super) request: &'l [u8],
@@ -71,6 +74,9 @@ pub(super) fn write(out: &mut Vec<u8>, line: &Line<'_>) {
     out.push(b'"');
     if let Some(id) = line.id {
         let _ = write!(out, ",\"id\":\"{id}\"");
+    }
+    if let Some(trace) = line.trace {
+        let _ = write!(out, ",\"trace_id\":\"{trace}\"");
     }
     if let Some(client) = line.client {
         let _ = write!(out, ",\"client\":\"{client}\"");
@@ -169,6 +175,7 @@ mod tests {
             .header("authorization", "Basic hunter2")
             .header("referer", "https://ann:hunter2@shop.example/reset/hunter2?token=hunter2")
             .header("user-agent", "curl/7 \"x\"")
+            .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
             .body(())
             .unwrap();
         let mut text = Vec::new();
@@ -179,6 +186,7 @@ mod tests {
             &Line {
                 at: Duration::from_micros(1_798_761_599_123_456),
                 id: "0123456789abcdef0123456789abcdef".parse::<RequestId>().ok(),
+                trace: TraceId::of(asked.headers()),
                 client: "2001:db8::1".parse().ok(),
                 request: &text,
                 status: Some(429),
@@ -191,6 +199,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"time\":\"2026-12-31T23:59:59.123456Z\",\"id\":\"0123456789abcdef0123456789abcdef\",\
+             \"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\
              \"client\":\"2001:db8::1\",\"method\":\"POST\",\"host\":\"shop.example:8443\",\"path\":\"/login\",\
              \"query\":\"next=…&token=…&…\",\"uri_bytes\":36,\"protocol\":\"HTTP/1.1\",\"tls\":true,\
              \"referer\":\"https://shop.example\",\"agent\":\"curl/7 \\\"x\\\"\",\"status\":429,\"bytes\":7,\
@@ -215,6 +224,7 @@ mod tests {
         let line = Line {
             at: Duration::ZERO,
             id: None,
+            trace: None,
             client: None,
             request: &text,
             status: None,

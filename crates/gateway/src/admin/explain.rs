@@ -13,6 +13,8 @@ use crate::route::Ambiguous;
 pub struct Explained {
     /// The request's id.
     pub id: String,
+    /// Of which trace it said to be a part.
+    pub trace: Option<String>,
     /// When, such as `2026-12-31 23:59:59 UTC`.
     pub at: String,
     /// Who asked.
@@ -63,6 +65,7 @@ pub(super) fn explain(view: &View, id: &str) -> Result<Explained, Trouble> {
     let counted = evidence.filter(|evidence| evidence.points > 0 || evidence.count != 0);
     let mut explained = Explained {
         id: refusal.id.to_string(),
+        trace: refusal.trace.map(|trace| trace.to_string()),
         at,
         client: refusal.client.to_string(),
         method: refusal.method.clone(),

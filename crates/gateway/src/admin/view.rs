@@ -3,19 +3,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use panoply::counters::Insured;
+use panoply::shared::Shared;
+use panoply::store::Standing;
 use panoply::{Counted, World};
 use serde::Serialize;
 
 use crate::access_log::AccessLog;
 use crate::acme::Tally;
 use crate::bans::Keeper;
-use crate::config::{Config, HostName};
+use crate::config::Config;
 use crate::counting::Counting;
 use crate::cuts::Cuts;
 use crate::dependencies::Dependencies;
 use crate::gateway::Lasting;
-use crate::metrics::Figures;
+use crate::metrics::{Figures, Traffic};
 use crate::reload::Reloads;
 use crate::route::Routes;
 use crate::served::Served;
@@ -31,6 +32,7 @@ pub(crate) struct View {
     pub(crate) world: Arc<World>,
     pub(crate) counting: Counting,
     pub(crate) keeper: Arc<Keeper>,
+    shared: Option<Arc<Shared>>,
     pub(crate) log: Option<Arc<AccessLog>>,
     pub(crate) dependencies: Dependencies,
     pub(crate) reloads: Arc<Reloads>,
@@ -39,6 +41,7 @@ pub(crate) struct View {
     pub(crate) cuts: Arc<Cuts>,
     pub(crate) workers: Arc<[Worker]>,
     pub(crate) tls: Arc<Tls>,
+    traffic: Traffic,
 }
 
 /// What `GET /health` answers.
@@ -59,7 +62,7 @@ struct Store<'v> {
 
 impl View {
     pub(crate) fn of(served: &Served, lasting: &Lasting, workers: &Arc<[Worker]>) -> Self {
-        let Lasting { world, counting, keeper, log, dependencies, reloads, is_leaving, cuts, .. } =
+        let Lasting { world, counting, keeper, shared, log, dependencies, reloads, is_leaving, cuts, .. } =
             lasting.clone();
         Self {
             config: served.config.clone(),
@@ -67,6 +70,7 @@ impl View {
             world,
             counting,
             keeper,
+            shared,
             log,
             dependencies,
             reloads,
@@ -75,6 +79,7 @@ impl View {
             cuts,
             workers: Arc::clone(workers),
             tls: Arc::clone(&served.tls),
+            traffic: served.traffic.clone(),
         }
     }
 
@@ -84,7 +89,8 @@ impl View {
     }
 
     pub(super) fn health(&self) -> Health<'_> {
-        let store = Store { kind: &self.counting.kind, up: self.store_is_up() };
+        let store =
+            Store { kind: &self.counting.kind, up: self.stores().iter().all(|(_, standing)| standing.is_up) };
         Health { connections: self.connections(), bans: self.world.bans().all().len(), store }
     }
 
@@ -92,11 +98,13 @@ impl View {
         Figures {
             metrics: self.world.metrics(),
             connections: self.connections(),
+            traffic: self.traffic.figures(),
             cuts: self.cuts.all(),
+            unmet: self.cuts.unmet.all(),
             bans: self.world.bans().all().len(),
             orders: self.orders.as_deref(),
             store: &self.counting.kind,
-            store_is_up: self.store_is_up(),
+            stores: self.stores(),
             lines_dropped: self.log.as_ref().map(|log| log.dropped()),
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),
             dependencies: self.dependencies.standing(),
@@ -125,8 +133,7 @@ impl View {
 
     /// The name of a site for an operator.
     pub(super) fn site(&self, index: usize) -> &str {
-        let hosts = self.config.sites.get(index).map(|site| site.hosts.as_slice()).unwrap_or_default();
-        hosts.first().map_or("any host", HostName::as_str)
+        self.config.site_name(index)
     }
 
     /// The state of each place of an app, once for a site, whichever of its rules lead there.
@@ -146,9 +153,12 @@ impl View {
         all
     }
 
-    fn store_is_up(&self) -> bool {
-        let answers = |insured: &Arc<Insured>| insured.state().down_for.is_none();
-        self.keeper.is_up() && self.counting.insured.as_ref().is_none_or(answers)
+    /// How the store does, by what is kept there; nothing where all is in this process's memory.
+    fn stores(&self) -> Vec<(&'static str, Standing)> {
+        let counts = self.counting.insured.as_ref().map(|insured| insured.state().standing);
+        let values = self.shared.as_ref().map(|shared| shared.standing());
+        let stores = [("counts", counts), ("bans", self.keeper.standing()), ("values", values)];
+        stores.into_iter().filter_map(|(of, standing)| Some((of, standing?))).collect()
     }
 
     fn connections(&self) -> usize {

@@ -20,6 +20,11 @@ impl Listen {
         self.0
     }
 
+    /// Where a socket that was opened by another listens.
+    pub(crate) const fn at(address: SocketAddr) -> Self {
+        Self(address)
+    }
+
     /// Every address of the machine.
     pub(super) const fn on_all(port: u16) -> Self {
         Self(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -9,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Floods;
 use crate::clock;
+use crate::cuts::Cut;
+use crate::worker::Open;
 
 pin_project! {
     /// Reads and writes through, and counts.
@@ -17,12 +20,14 @@ pin_project! {
         #[pin]
         stream: S,
         floods: Floods,
+        open: Arc<Open>,
     }
 }
 
 impl<S> Counted<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, floods: Floods::new(clock::now()) }
+    /// Counts what `stream` brings; `open` is told when it is too much.
+    pub(crate) fn new(stream: S, open: Arc<Open>) -> Self {
+        Self { stream, floods: Floods::new(clock::now()), open }
     }
 }
 
@@ -34,6 +39,7 @@ impl<S: AsyncRead> AsyncRead for Counted<S> {
         let fresh = buf.filled().get(before..).unwrap_or_default();
         Poll::Ready(this.floods.see(fresh, clock::now()).map_err(|flood| {
             tracing::debug!(%flood, "an HTTP/2 connection is cut off");
+            this.open.cut(Cut::Flood);
             io::Error::new(io::ErrorKind::InvalidData, flood)
         }))
     }

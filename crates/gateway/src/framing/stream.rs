@@ -10,6 +10,8 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Framing;
+use crate::cuts::Cut;
+use crate::worker::Open;
 
 pin_project! {
     /// Reads through [`Framing`]; writes pass untouched.
@@ -21,6 +23,7 @@ pin_project! {
         // What came while the answer to an upgrade was awaited.
         early: Vec<u8>,
         outcome: Outcome,
+        open: Arc<Open>,
         // Whether a refused head was ended.
         ended: bool,
     }
@@ -47,9 +50,10 @@ impl Outcome {
 }
 
 impl<S> Strict<S> {
-    /// Judges what `stream` brings. Whoever answers its requests has to say how upgrades end.
-    pub(crate) fn new(stream: S, outcome: Outcome) -> Self {
-        Self { stream, framing: Framing::default(), early: Vec::new(), outcome, ended: false }
+    /// Judges what `stream` brings; `open` is told what cannot stand. Whoever answers its requests has to say how
+    /// upgrades end.
+    pub(crate) fn new(stream: S, outcome: Outcome, open: Arc<Open>) -> Self {
+        Self { stream, framing: Framing::default(), early: Vec::new(), outcome, open, ended: false }
     }
 }
 
@@ -89,6 +93,7 @@ impl<S: AsyncRead> AsyncRead for Strict<S> {
             let taken = this.framing.see(fresh);
             if let Some(fault) = this.framing.fault() {
                 tracing::debug!(%fault, "a request can be read in two ways, its connection is closed");
+                this.open.cut(Cut::Framing);
             }
             if let Some(rest) = fresh.get(taken..).filter(|rest| !rest.is_empty()) {
                 this.early.splice(..0, rest.iter().copied());

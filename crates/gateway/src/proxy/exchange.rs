@@ -5,7 +5,7 @@
 //! back for it, and a sick app is not asked twice as much as a sound one.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -15,15 +15,14 @@ use hyper::client::conn::TrySendError;
 use panoply::Rejection;
 
 use super::origin_form;
-use crate::progress::ENDED;
 use crate::upstream::{Failure, Lease, NoTurn, Outgoing, Target, Tried, Turn, Upstreams};
 
 /// One request until it has an answer.
 #[derive(Debug)]
 pub(super) struct Exchange<'e> {
     upstreams: &'e Upstreams,
-    /// How far the visitor's body has come, if there is one.
-    progress: Option<&'e AtomicU32>,
+    /// When the visitor's body was at its end, if there is one; 0: not yet.
+    progress: Option<&'e AtomicU64>,
     /// Whether it may be sent a second time.
     again: Again,
     tried: Tried,
@@ -57,7 +56,7 @@ enum Left {
 }
 
 impl<'e> Exchange<'e> {
-    pub(super) fn new(upstreams: &'e Upstreams, progress: Option<&'e AtomicU32>, again: Again) -> Self {
+    pub(super) fn new(upstreams: &'e Upstreams, progress: Option<&'e AtomicU64>, again: Again) -> Self {
         Self { upstreams, progress, again, tried: Tried::default() }
     }
 
@@ -288,7 +287,7 @@ impl<'e> Exchange<'e> {
                 // Until the body is there it is the visitor who is waited for, and `limits` says how long. From then
                 // on the app has its time.
                 Err(_) if !has_ended && self.progress.is_some() => {
-                    has_ended = self.progress.is_some_and(|frames| frames.load(Ordering::Relaxed) == ENDED);
+                    has_ended = self.progress.is_some_and(|whole| whole.load(Ordering::Relaxed) != 0);
                 }
                 Err(_) => return Err(None),
             }

@@ -61,6 +61,10 @@ impl Command {
         for name in ["PANOPLY_PORT", "PANOPLY_PROOF", "PANOPLY_PRELOADED"] {
             command.env_remove(name);
         }
+        // Who is told of sockets that it has not, or keeps a watchdog quiet that is ours, is no help.
+        for name in SYSTEMDS {
+            command.env_remove(name);
+        }
         for name in &self.withheld {
             command.env_remove(name);
         }
@@ -85,6 +89,17 @@ impl Command {
         name.is_some_and(|name| NODE.contains(&name))
     }
 }
+
+/// What systemd tells a service, and means it alone.
+const SYSTEMDS: [&str; 7] = [
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
 /// Node, and what people start Node with.
 const NODE: [&str; 14] = [
@@ -131,6 +146,8 @@ mod tests {
             ("PANOPLY_PROOF", None),
             ("PANOPLY_PRELOADED", None),
             ("SHOP_KEYS", None),
+            ("NOTIFY_SOCKET", None),
+            ("LISTEN_FDS", None),
         ] {
             assert!(
                 environment.contains(&(OsStr::new(name), value.map(OsStr::new))),

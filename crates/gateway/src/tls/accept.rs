@@ -166,8 +166,13 @@ impl Tls {
 async fn refuse(mut start: StartHandshake<TcpStream>, name: Option<String>) -> io::Error {
     let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
     let _ = start.io.shutdown().await;
-    broken(format!("no site is called {:?}", name.unwrap_or_default()))
+    broken(NoSite(name.unwrap_or_default()))
 }
+
+/// A visitor asked for a name that is nobody's here.
+#[derive(Debug, thiserror::Error)]
+#[error("no site is called {0:?}")]
+pub(crate) struct NoSite(String);
 
 /// Only an authority offers this protocol, and no other beside it.
 fn is_authority(hello: &ClientHello<'_>) -> bool {

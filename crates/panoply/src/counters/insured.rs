@@ -14,6 +14,7 @@ use self::inner::Inner;
 use self::ledger::{Base, Name};
 use super::{Answer, Count, Counters, Key, Memory, Rule};
 use crate::Clock;
+use crate::store::Standing;
 
 /// Counters that always answer: those of a store that may fail, insured by this machine's memory.
 ///
@@ -97,6 +98,8 @@ impl Insured {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct State {
+    /// What came of asking it. An attempt that finds it well again is a question too.
+    pub standing: Standing,
     /// Since when it has not been asked, for it had failed; `None`: it is asked.
     pub down_for: Option<Duration>,
     /// How many times that began.

@@ -232,7 +232,7 @@ impl Memory {
     }
 
     fn now(&self) -> u64 {
-        nanoseconds(self.clock.now())
+        nanoseconds(self.clock.tick())
     }
 
     /// Of prefix, colon and name.

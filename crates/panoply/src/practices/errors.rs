@@ -167,17 +167,18 @@ fn masked(status: StatusCode, shown: &'static str) -> Rejection {
 
 /// Puts the original in the log. A scanner meets a 404 with every request, and nobody needs to read it.
 fn keep(visit: &Visit, status: StatusCode, shown: &'static str, text: &[u8], world: &World) {
+    let trace_id = visit.trace.map(tracing::field::display);
     let default_page = status.is_success() || (status.is_client_error() && pages::named(text) == Some(shown));
     if default_page {
-        tracing::debug!(practice = "errors", id = %visit.id, status = status.as_u16(), shown, "a default page");
+        tracing::debug!(practice = "errors", id = %visit.id, trace_id, status = status.as_u16(), shown, "a default page");
     } else if world.originals.take(world.now()) {
         let original = original::readable(text);
         tracing::warn!(
-            practice = "errors", id = %visit.id, status = status.as_u16(), path = visit.uri.path(), shown, original,
+            practice = "errors", id = %visit.id, trace_id, status = status.as_u16(), path = visit.uri.path(), shown, original,
             "an error shows the inside of the app"
         );
     } else {
-        tracing::info!(practice = "errors", id = %visit.id, status = status.as_u16(), shown, "one more of many");
+        tracing::info!(practice = "errors", id = %visit.id, trace_id, status = status.as_u16(), shown, "one more of many");
     }
 }
 

@@ -25,7 +25,7 @@ async fn an_app_that_says_good_bye_loses_no_read_and_does_nothing_twice() {
     settled(Duration::from_secs(3)).await;
     let asked = load.end().await;
     let came: Vec<String> = fs::read_to_string(&ledger).unwrap().lines().map(str::to_owned).collect();
-    asked.check(&came, 502);
+    asked.check(&came, &[502]);
     assert!(
         came.len() * 50 >= asked.count() * 49,
         "what was not done is sent again: {} of {}",

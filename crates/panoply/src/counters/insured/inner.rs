@@ -10,7 +10,7 @@ use super::ledger::{Base, Ledger, Name};
 use super::settlement::{Attempt, Rest};
 use crate::Clock;
 use crate::counters::{Answer, Count, Counters, Key, Memory, Rule};
-use crate::store::StoreError;
+use crate::store::{Health, Standing, StoreError};
 
 /// The store, the memory that stands in for it, and what the one is to be told of the other.
 pub(super) struct Inner {
@@ -20,6 +20,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     machines: AtomicU32,
     pub(super) breaker: Breaker,
+    health: Health,
     hot: Hot,
     ledger: Mutex<Ledger>,
     /// How many keys the ledger has, for those who need not look.
@@ -38,6 +39,7 @@ impl Inner {
             memory,
             machines: AtomicU32::new(1),
             breaker: Breaker::new(clock.clone()),
+            health: Health::new("counts", "this machine counts by itself"),
             hot: Hot::new(),
             ledger: Mutex::default(),
             owed: AtomicU64::default(),
@@ -61,7 +63,9 @@ impl Inner {
     }
 
     pub(super) fn state(&self) -> State {
+        let standing = Standing { is_up: !self.breaker.is_open(), ..self.health.standing() };
         State {
+            standing,
             down_for: self.breaker.open_for(),
             outages: self.outages.load(Relaxed),
             owed: self.ledger().len(),
@@ -273,13 +277,24 @@ impl Inner {
     }
 
     pub(super) fn failed(&self, error: &StoreError) {
+        self.health.failed(self.clock.unix_time());
         if self.breaker.failed(error) {
             self.opened(error);
         }
     }
 
+    /// One attempt, while the store is not asked otherwise.
+    pub(super) fn attempted<T>(&self, attempted: Result<T, StoreError>) -> Option<T> {
+        match &attempted {
+            Ok(_) => _ = self.health.answered(),
+            Err(_) => _ = self.health.failed(self.clock.unix_time()),
+        }
+        attempted.ok()
+    }
+
     /// Others than the breaker have found that the store is not to be asked.
     pub(super) fn open(&self, error: &StoreError) {
+        self.health.failed(self.clock.unix_time());
         if self.breaker.open() {
             self.opened(error);
         }
@@ -313,6 +328,7 @@ impl Inner {
     /// The store did what it was asked. What it is owed for other keys, it is told now, beside the requests.
     fn worked(self: &Arc<Self>) {
         self.breaker.worked();
+        self.health.answered();
         if self.owed.load(Relaxed) > 0
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
             && !self.settling.swap(true, Relaxed)

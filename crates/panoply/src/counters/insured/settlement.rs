@@ -25,7 +25,7 @@ impl Attempt {
             Ok(Settled::Nothing) => inner.count_nothing().await.map(|()| 0_u64),
             settled => settled.map(|_| 1),
         };
-        let Ok(first) = first else { return };
+        let Some(first) = inner.attempted(first) else { return };
         let time = inner.breaker.close();
         self.is_over = true;
         match inner.settle_all().await {

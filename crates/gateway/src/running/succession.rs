@@ -1,0 +1,65 @@
+//! How a gateway at work leaves its place to a new process, and how it stays when that does not come.
+
+use std::sync::Arc;
+
+use super::{Running, keeping, upkeep_of};
+use crate::admin::Admin;
+use crate::clock;
+use crate::notify::Notices;
+use crate::takeover::Successor;
+
+impl Running {
+    /// Gives `successor` what this one has, and says whether it serves now. If it does not, this one goes on as before.
+    /// Visitors who come meanwhile wait; those who are there are served.
+    pub async fn hand_over(&mut self, mut successor: Successor, notices: &Notices) -> bool {
+        let begun = clock::now();
+        self.let_go().await;
+        let given = successor.give(&self.sockets.held(), notices).await;
+        if let Err(error) = given {
+            tracing::error!(%error, "a new process asked for this one's place and did not come to serve: this one goes on");
+            self.take_back();
+            return false;
+        }
+        let waited = clock::now() - begun;
+        tracing::info!(
+            process = successor.process(),
+            milliseconds = waited.as_millis(),
+            "a new process serves; for so long visitors waited for it"
+        );
+        if let Some(process) = successor.process() {
+            notices.succeeded_by(process);
+        }
+        // Whatever becomes of it now: it serves.
+        let _ = successor.go_on().await;
+        true
+    }
+
+    /// As [`end`](Self::end), for one whose visitors another process serves already.
+    pub async fn retire(self) -> usize {
+        let patience = self.era.load().config.shutdown.patience.duration();
+        self.drain(patience).await
+    }
+
+    /// From here on nothing is written but the access log.
+    async fn let_go(&mut self) {
+        self.waits.send_replace(true);
+        self.admin.shutdown().await;
+        self.upkeep.shutdown().await;
+        self.certificates.shutdown().await;
+        let counting = self.lasting.counting.clone();
+        let _ = tokio::task::spawn_blocking(move || counting.save()).await;
+    }
+
+    fn take_back(&mut self) {
+        let served = self.era.load_full();
+        self.upkeep = keeping(&self.lasting);
+        self.certificates = upkeep_of(&served, &self.lasting, self.renewal.clone());
+        if let Some(socket) = &self.sockets.admin {
+            match Admin::open(&served.config, socket) {
+                Ok(admin) => drop(self.admin.spawn(admin.serve(Arc::clone(&self.view)))),
+                Err(error) => tracing::error!(%error, "operators are heard again after a reload"),
+            }
+        }
+        self.waits.send_replace(false);
+    }
+}
