@@ -154,7 +154,7 @@ async fn guess(gateway: &Gateway, user: &str) -> u16 {
 
 fn store_is(gateway: &Gateway, url: &str, up: &str) -> bool {
     let kind = url.split(':').next().unwrap();
-    figure(gateway, &format!("panoply_store_up{{kind=\"{kind}\"}}")) == up
+    figure(gateway, &format!("panoply_store_up{{kind=\"{kind}\",of=\"counts\"}}")) == up
 }
 
 const VISITORS: usize = 4;
