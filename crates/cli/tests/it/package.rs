@@ -125,7 +125,7 @@ async fn the_package_installs_serves_and_goes_without_a_trace() {
     gateway.logged("the configuration was read again and holds from now on");
     let client = Client::trusting(&root.join("var/lib/panoply/self-made.crt"), gateway.https());
     let answer = client.get("/").await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (200, "hello".into()));
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "hello"));
     assert_eq!(answer.header("x-frame-options"), "SAMEORIGIN");
     drop(gateway);
     assert!(fs::read_to_string(root.join("var/log/panoply/access.log")).unwrap().contains("\"status\":200"));
@@ -160,9 +160,9 @@ fn debian() -> PathBuf {
         ["indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages", "Origin: Debian"];
     let sources = output(Command::new("apt-get").args(format));
     let main = sources.lines().filter_map(|line| line.split_once(' '));
-    let found =
+    let mut found =
         main.filter(|(_, name)| !name.contains('-')).map(|(site, name)| (site.to_owned(), name.to_owned()));
-    let (site, name) = found.last().expect("apt knows where Debian is: apt-get update");
+    let (site, name) = found.next_back().expect("apt knows where Debian is: apt-get update");
     output(as_root("rm").arg("-rf").arg(&folder));
     let mut make = as_root("debootstrap");
     make.args(["--variant=minbase", "--include=adduser,ca-certificates"]).arg(name).arg(&folder).arg(site);
