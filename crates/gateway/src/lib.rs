@@ -19,6 +19,7 @@ mod floods;
 mod forwarded;
 mod framing;
 mod gateway;
+mod holders;
 mod hop;
 pub mod inventory;
 mod keys;

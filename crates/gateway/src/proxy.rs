@@ -54,7 +54,8 @@ pub(crate) async fn forward(
     };
 
     let request = Request::from_parts(head, body);
-    let exchange = Exchange::new(upstreams, progress.as_deref(), again);
+    let asker = open.places().asker(visitor.ip);
+    let exchange = Exchange::new(upstreams, asker, progress.as_deref(), again);
     let Answered { mut answer, mut lease, index } = exchange.run(request, had).await?;
     if let Some(cookie) = upstreams.cookie(index, had) {
         answer.headers_mut().append(SET_COOKIE, cookie.clone());
