@@ -63,6 +63,8 @@ pub struct Acme {
     kept: Kept,
     kept_staging: Option<Kept>,
     held: BTreeMap<Name, Issued>,
+    /// When a visitor was last noted to have been shown a certificate.
+    served: BTreeMap<Name, u64>,
     answers: Answers,
     client: Client,
     random: StdRng,
@@ -70,8 +72,8 @@ pub struct Acme {
     publish: Publish,
 }
 
-/// Who shows a certificate from now on.
-pub type Publish = Box<dyn Fn(&Name, &Issued) + Send + Sync>;
+/// Who shows a certificate from now on; or none for that name any more.
+pub type Publish = Box<dyn Fn(&Name, Option<&Issued>) + Send + Sync>;
 
 impl Acme {
     /// Knows the names and what is kept of them; nobody is asked yet. `publish` is called with each certificate that is
@@ -102,6 +104,7 @@ impl Acme {
         let mut this = Self {
             answers: Answers::new(&names, demand.clone(), kept.clone(), clock.clone()),
             held: BTreeMap::new(),
+            served: BTreeMap::new(),
             random: StdRng::seed_from_u64(seed),
             tally: Arc::default(),
             settings,
@@ -200,7 +203,7 @@ impl Acme {
             Ok(issued) if self.held.get(name).is_some_and(|held| held.not_before() > issued.not_before()) => {
             }
             Ok(issued) => {
-                (self.publish)(name, &issued);
+                (self.publish)(name, Some(&issued));
                 self.held.insert(name.clone(), issued);
             }
             Err(what) => tracing::warn!(%name, "a certificate that was kept is of no use: {what}"),
@@ -281,18 +284,7 @@ mod tests {
 
     #[test]
     fn what_came_later_is_shown_also_where_it_ends_sooner() {
-        let settings = Settings {
-            contact: "ops@shop.example".to_owned(),
-            directory: "https://ca.example/dir".to_owned(),
-            staging: None,
-            ca: Some(made(1, 2).into_bytes()),
-            profile: None,
-            challenges: vec![Challenge::Http01],
-            external_account: None,
-            on_demand: Vec::new(),
-            dns: None,
-            pace: Pace::default(),
-        };
+        let settings = Settings::of("https://ca.example/dir", &made(1, 2));
         let shown = Arc::new(Mutex::new(0));
         let count = Arc::clone(&shown);
         let publish: Publish = Box::new(move |_, _| *count.lock().unwrap() += 1);

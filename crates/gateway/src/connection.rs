@@ -62,14 +62,15 @@ pub(crate) async fn serve(
     let alive = socket2::TcpKeepalive::new().with_time(QUIET).with_interval(BETWEEN).with_retries(PROBES);
     let _ = socket.set_tcp_keepalive(&alive);
     let terms = &open.places().terms;
-    let address = match visitor(&mut stream, address, &open).await {
-        Ok(address) => address,
+    let (address, named) = match visitor(&mut stream, address, &open).await {
+        Ok(visitor) => visitor,
         Err((cut, whose)) => return open.places().cuts.count(cut, whose.ip()),
     };
     match door {
         Door::Https { era, log } => {
             let served = era.load_full();
-            let (knock, shield) = (panoply::Connection::tls(address), served.routes.at_the_door());
+            let knock = panoply::Connection { named, ..panoply::Connection::tls(address) };
+            let shield = served.routes.at_the_door();
             if !shield.admits_handshake(knock) {
                 open.places().cuts.unmet.count(Unmet::TurnedAway);
                 return tracing::debug!(peer = %address, "too many handshakes came to nothing");
@@ -91,7 +92,7 @@ pub(crate) async fn serve(
                 Err(_) => return open.cut(Cut::Handshake),
             };
             let Accepted { stream, http_2, trusted_certificate, called, verified } = accepted;
-            let connection = panoply::Connection { trusted_certificate, ..panoply::Connection::tls(address) };
+            let connection = panoply::Connection { trusted_certificate, ..knock };
             let peer = Peer::new(address, Scheme::Https).verified(verified);
             open.life().started(clock::now());
             let door = Arc::new(Inside { connection, peer, era, log, to: To::App { called }, open });
@@ -103,7 +104,7 @@ pub(crate) async fn serve(
             }
         }
         Door::Redirect { era, log } => {
-            let connection = panoply::Connection::plain(address);
+            let connection = panoply::Connection { named, ..panoply::Connection::plain(address) };
             let peer = Peer::new(address, Scheme::Http);
             open.life().started(clock::now());
             let door = Arc::new(Inside { connection, peer, era, log, to: To::Https, open });
@@ -112,21 +113,23 @@ pub(crate) async fn serve(
     }
 }
 
-/// Whose connection it is: of whoever is at its other end, or whom a balancer names first.
+/// Whose connection it is, and whether that is somebody: whoever is at its other end, or whom a balancer names first. The
+/// one that names nobody is not one visitor: it looks whether we are well, and has to find us whoever else comes; or
+/// it does not know, and stands for many.
 async fn visitor(
     stream: &mut TcpStream,
     peer: SocketAddr,
     open: &Open,
-) -> Result<SocketAddr, (Cut, SocketAddr)> {
+) -> Result<(SocketAddr, bool), (Cut, SocketAddr)> {
     let places = open.places();
     if !places.is_balancer(peer.ip()) {
-        return Ok(peer);
+        return Ok((peer, true));
     }
     let said = tokio::time::timeout(places.terms.handshake.duration(), proxy_header(stream)).await;
     let Ok(Ok(source)) = said else { return Err((Cut::ProxyHeader, peer)) };
-    let visitor = source.unwrap_or(peer);
+    let Some(visitor) = source else { return Ok((peer, false)) };
     open.claim(visitor.ip()).map_err(|cut| (cut, visitor))?;
-    Ok(visitor)
+    Ok((visitor, true))
 }
 
 /// Reads a PROXY header, and nothing of what follows it.

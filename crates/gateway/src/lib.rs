@@ -20,6 +20,7 @@ mod forwarded;
 mod framing;
 mod gateway;
 mod heartbeat;
+mod holders;
 mod hop;
 pub mod inventory;
 mod keys;

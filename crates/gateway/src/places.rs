@@ -1,17 +1,18 @@
 //! The places for connections: so many in all, so many for one client.
 //!
-//! Who finds none is closed before the handshake, which is what costs. Trusted proxies and this machine are no one
-//! client: for them there is only the first of the two.
+//! Who finds none is closed before the handshake, which is what costs. Trusted proxies, balancers that do not say whose
+//! a connection is, and this machine are no one client: for them there is only the first of the two.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use panoply::{Network, TrustedProxies};
 
 use crate::config::{Config, Connections};
 use crate::cuts::{Cut, Cuts};
+use crate::holders::Holders;
 
 /// All places, and who has how many.
 #[derive(Debug)]
@@ -29,16 +30,14 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     all: AtomicUsize,
-    /// No more entries than places are taken.
-    clients: Mutex<HashMap<Network, usize>>,
+    clients: Holders,
 }
 
 impl Places {
     /// `room`: how many connections the system has files for.
     pub(crate) fn new(config: &Config, room: usize, cuts: Arc<Cuts>) -> Self {
         let terms = config.connections.clone();
-        let number = |number: std::num::NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
-        let most = terms.most.map_or(room, |most| number(most).min(room));
+        let most = most(config, room);
         Self {
             most,
             most_by_client: number(terms.most_by_client).min(most.div_ceil(2)),
@@ -75,9 +74,51 @@ impl Places {
         if self.taken.all.fetch_add(1, Ordering::Relaxed) < self.most { Ok(place) } else { Err(Cut::Full) }
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<Network, usize>> {
-        self.taken.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The one client that `ip` is; nothing for a trusted proxy, a balancer and this machine, which are everybody.
+    fn client(&self, ip: IpAddr) -> Option<Network> {
+        let ip = ip.to_canonical();
+        let is_everybody = ip.is_loopback() || self.proxies.contains(ip) || self.is_balancer(ip);
+        if is_everybody { None } else { Network::from(ip).of_client() }
     }
+
+    /// Who asks from `ip`, for whoever counts by client.
+    pub(crate) const fn asker(&self, ip: IpAddr) -> Asker<'_> {
+        Asker { places: self, ip }
+    }
+}
+
+/// Who makes a request. Which client that is, is looked up where it matters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'p> {
+    places: &'p Places,
+    ip: IpAddr,
+}
+
+impl Asker<'_> {
+    /// As [`Places`] count; nothing for who is everybody.
+    pub(crate) fn client(&self) -> Option<Network> {
+        self.places.client(self.ip)
+    }
+}
+
+/// How many of the places those may have who wait for one app. An app that hangs must not have them all: half are for
+/// the other apps; and where there is no other, a quarter is for being told that it hangs.
+pub(crate) fn share_of_an_app(config: &Config, room: usize) -> usize {
+    let rules = config.sites.iter().flat_map(|site| &site.rules).filter(|rule| !rule.upstream.is_empty());
+    let mut apps = config.sites.iter().map(|site| &site.upstream).chain(rules.map(|rule| &rule.upstream));
+    let first = apps.next();
+    let is_alone = apps.all(|app| Some(app) == first);
+    let most = most(config, room);
+    (if is_alone { most - most / 4 } else { most / 2 }).max(1)
+}
+
+/// How many places there are.
+fn most(config: &Config, room: usize) -> usize {
+    config.connections.most.map_or(room, |most| number(most).min(room))
+}
+
+fn number(number: NonZeroU32) -> usize {
+    usize::try_from(number.get()).unwrap_or(usize::MAX)
 }
 
 /// One connection among those that are open at once.
@@ -90,18 +131,12 @@ pub(crate) struct Place {
 impl Place {
     /// It is known who has it.
     pub(crate) fn claim(&self, ip: IpAddr) -> Result<(), Cut> {
-        let ip = ip.to_canonical();
-        if ip.is_loopback() || self.client.get().is_some() || self.places.proxies.contains(ip) {
+        let Some(client) = self.places.client(ip).filter(|_| self.client.get().is_none()) else {
             return Ok(());
-        }
-        let Some(client) = Network::from(ip).of_client() else { return Ok(()) };
-        let mut clients = self.places.clients();
-        let held = clients.entry(client).or_default();
-        if *held >= self.places.most_by_client {
+        };
+        if !self.places.taken.clients.take(client, self.places.most_by_client) {
             return Err(Cut::Client);
         }
-        *held += 1;
-        drop(clients);
         let _ = self.client.set(client);
         Ok(())
     }
@@ -115,13 +150,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.taken.all.fetch_sub(1, Ordering::Relaxed);
-        let Some(client) = self.client.get() else { return };
-        let mut clients = self.places.clients();
-        if let Some(held) = clients.get_mut(client) {
-            *held -= 1;
-            if *held == 0 {
-                clients.remove(client);
-            }
+        if let Some(client) = self.client.get() {
+            self.places.taken.clients.give_back(*client);
         }
     }
 }
@@ -152,12 +182,14 @@ mod tests {
 
     #[test]
     fn a_client_has_its_share_and_nobody_elses() {
-        let text = "trusted_proxies = [\"10.0.0.0/8\"]\n[connections]\nmost_by_client = 3";
+        let text = "trusted_proxies = ['10.0.0.0/8']\nproxy_protocol = ['192.168.0.0/16']\n\
+                    [connections]\nmost_by_client = 3";
         for (ip, other, share) in [
             ("192.0.2.1", "192.0.2.2", 3),
             ("::ffff:192.0.2.1", "192.0.2.2", 3),
             ("2001:db8::1", "2001:db8:0:1::1", 3),
-            ("10.0.0.1", "192.0.2.2", 20), // a proxy is everybody
+            ("10.0.0.1", "192.0.2.2", 20),    // a proxy is everybody
+            ("192.168.0.1", "192.0.2.2", 20), // and so is a balancer that names nobody
             ("127.0.0.1", "192.0.2.2", 20),
             ("::1", "192.0.2.2", 20),
         ] {
@@ -171,7 +203,7 @@ mod tests {
             assert!(take(other).is_ok(), "{other} beside {ip}");
             drop(held);
             assert!(take(ip).is_ok(), "{ip} again");
-            assert!(places.clients().is_empty(), "nobody is remembered");
+            assert!(places.taken.clients.is_empty(), "nobody is remembered");
         }
         let places = places("", 3);
         let all: Vec<_> = (0..3).map(|_| places.take().unwrap()).collect();
@@ -185,5 +217,29 @@ mod tests {
         let [one, other] = [places.take().unwrap(), places.take().unwrap()];
         one.claim("2001:db8::1".parse().unwrap()).unwrap();
         assert_eq!(other.claim("2001:db8::ffff:1".parse().unwrap()), Err(Cut::Client));
+    }
+
+    #[test]
+    fn an_app_has_its_share_of_all_places() {
+        let site = |upstream: &str| {
+            format!("[[site]]\nhosts = ['{upstream}.example']\nupstream = 'http://{upstream}'\n")
+        };
+        let (shop, blog) = (site("shop"), site("blog"));
+        let rule =
+            |upstream: &str| format!("{shop}[[site.rule]]\npath = '/a'\nupstream = 'http://{upstream}'\n");
+        let same = "[[site]]\nhosts = ['www.example']\nupstream = 'http://shop'\n";
+        for (text, most) in [
+            (String::new(), 75),
+            (shop.clone(), 75),
+            (format!("{shop}[[site.rule]]\npath = '/a'\n"), 75),
+            ([&*shop, same].concat(), 75), // one app under two names
+            (rule("shop"), 75),
+            (rule("api"), 50),
+            ([&*shop, &blog].concat(), 50),
+            (format!("[connections]\nmost = 10\n{shop}{blog}"), 5),
+            (format!("[connections]\nmost = 1\n{shop}{blog}"), 1),
+        ] {
+            assert_eq!(share_of_an_app(&Config::parse(&text).unwrap(), 100), most, "{text}");
+        }
     }
 }

@@ -56,7 +56,8 @@ pub(crate) async fn forward(
     };
 
     let request = Request::from_parts(head, body);
-    let exchange = Exchange::new(upstreams, progress.as_deref(), again);
+    let asker = open.places().asker(visitor.ip);
+    let exchange = Exchange::new(upstreams, asker, progress.as_deref(), again);
     let waiting = measured.wait(progress.as_deref());
     let answered = exchange.run(request, had).await;
     drop(waiting);

@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub enum Step {
     /// At least so many bytes more belong to it.
     More(usize),
-    /// It is whole. `None`: it names no address, as that of a health check, so the visitor is who sent it.
+    /// It is whole. `None`: it names no address, as that of a health check, so the connection's own counts (§2.1, §2.2).
     Whole(Option<SocketAddr>),
 }
 

@@ -50,7 +50,7 @@ impl Renewal {
             |source: io::Error| GatewayError::File { verb: "write", path: folder.clone(), source };
         let kept = Kept::open(Some(&folder), shared, holder).map_err(unwritable)?;
         let certificates = Arc::clone(tls.certificates());
-        let publish = Box::new(move |name: &Name, issued: &Issued| show(&certificates, name, issued));
+        let publish = Box::new(move |name: &Name, issued: Option<&Issued>| show(&certificates, name, issued));
         let seed = u64::try_from(world.random() & u128::from(u64::MAX)).unwrap_or_default();
         let acme = Acme::open(settings, names, &kept, &Clock::system(), seed, publish)?;
         for name in acme.names().iter().filter(|name| acme.held(name).is_none()) {
@@ -175,9 +175,11 @@ fn names(config: &Config) -> Vec<Name> {
 }
 
 /// Whatever the clock says: one that is wrong at the start is set later, and the certificate would not be shown again.
-fn show(certificates: &Certificates, name: &Name, issued: &Issued) {
+fn show(certificates: &Certificates, name: &Name, issued: Option<&Issued>) {
     let origin = format!("the authority's certificate for {name}");
-    match Certificate::from_pem(issued.pem(), issued.pem(), Path::new(&origin), issued.not_before()) {
+    let origin = Path::new(&origin);
+    let Some(issued) = issued else { return certificates.withdraw(origin) };
+    match Certificate::from_pem(issued.pem(), issued.pem(), origin, issued.not_before()) {
         Ok(certificate) => certificates.put(certificate),
         Err(error) => tracing::warn!(%name, %error, "a certificate is not shown"),
     }
@@ -194,28 +196,16 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::acme::{Challenge, Pace};
 
     /// Nobody listens at the authority's address: what is held is shown, and what is due waits.
     #[tokio::test]
     async fn after_a_panic_it_goes_on() {
         let folder = std::env::temp_dir().join(format!("panoply-renewal-{}", std::process::id()));
         let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
-        let settings = Settings {
-            contact: "ops@shop.example".to_owned(),
-            directory: "https://127.0.0.1:1/dir".to_owned(),
-            staging: None,
-            ca: Some(made.cert.pem().into_bytes()),
-            profile: None,
-            challenges: vec![Challenge::Http01],
-            external_account: None,
-            on_demand: Vec::new(),
-            dns: None,
-            pace: Pace::default(),
-        };
+        let settings = Settings::of("https://127.0.0.1:1/dir", &made.cert.pem());
         let shown = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&shown);
-        let publish = Box::new(move |_: &Name, _: &Issued| {
+        let publish = Box::new(move |_: &Name, _: Option<&Issued>| {
             assert!(count.fetch_add(1, Ordering::Relaxed) >= 3, "the test's own panic");
         });
         let kept = Kept::open(Some(&folder), None, String::new()).unwrap();

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderValue, ORIGIN};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Empty;
-use panoply::{Clock, Connection, Practice, Rejection, Scheme, Shield, World};
+use panoply::{Clock, Connection, Practice, Rejection, Scheme, Shield, TrustedProxies, World};
 
 use crate::config::{Config, HostName};
 use crate::route::{Ambiguous, Routes};
@@ -42,6 +42,7 @@ use tally::Tally;
 #[derive(Debug)]
 pub struct Replay {
     routes: Routes,
+    balancers: TrustedProxies,
     clock: Clock,
     /// The first line's time, at which the clock stands at zero.
     began: Option<Duration>,
@@ -72,6 +73,7 @@ impl Replay {
         let base = others.fold(base, Shield::without);
         Ok(Self {
             routes: routes(&base, &judged(config.clone()))?,
+            balancers: config.proxy_protocol.clone(),
             clock,
             began: None,
             host: header(host.or(config.sites.first().and_then(|site| site.hosts.first()))),
@@ -134,6 +136,8 @@ impl Replay {
         let (Ok(route) | Err(Ambiguous(route))) = found;
         let connection = Connection {
             peer: Some((asked.client, 0).into()),
+            // Where it is named as the client, it named nobody.
+            named: !self.balancers.contains(asked.client),
             scheme: if asked.tls { Scheme::Https } else { Scheme::Http },
             trusted_certificate: true,
         };

@@ -10,9 +10,9 @@ use std::sync::{Arc, Weak};
 
 use panoply::{Guard, Hosts, Keys, Policies, RateLimit, SettingError, Shield};
 
-use crate::GatewayError;
 use crate::config::{self, Config, HostName, LONGEST_HOST, Rule, RulePath, Site, Upstream};
 use crate::upstream::Upstreams;
+use crate::{GatewayError, places, running};
 
 /// Every site with its names and shields.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl Routes {
             None => (&alone[0], &[][..]),
         };
         let base = base.clone().with(global.clone());
-        let context = Context { base: &base, config, keys };
+        let share = places::share_of_an_app(config, running::places());
+        let context = Context { base: &base, config, keys, share };
         let mut routes = Self {
             first: SiteRoutes::new(&context, first, 0)?,
             others: Vec::with_capacity(others.len()),
@@ -244,6 +245,8 @@ struct Context<'c> {
     base: &'c Shield,
     config: &'c Config,
     keys: Option<&'c Keys>,
+    /// How many may wait for one app.
+    share: usize,
 }
 
 impl SiteRoutes {
@@ -251,7 +254,7 @@ impl SiteRoutes {
         // A check asks by it, which no app has to know a wildcard for.
         let name = site.hosts.iter().find(|host| host.wildcard().is_none()).map_or("", HostName::as_str);
         let app = |addresses: &[Upstream], terms: &config::Upstreams, rule: Option<&str>| {
-            Arc::new(Upstreams::new(addresses, terms, name, rule, context.keys))
+            Arc::new(Upstreams::new(addresses, terms, name, rule, context.keys, context.share))
         };
         let own = |rule: &Rule| {
             let path = rule.path.to_string();
@@ -278,7 +281,7 @@ impl SiteRoutes {
 
 /// `rule`: none set where no rule holds.
 fn shield(context: &Context<'_>, site: &Site, rule: &Policies) -> Result<Shield, SettingError> {
-    let Context { base, config, keys } = *context;
+    let Context { base, config, keys, .. } = *context;
     let global = &config.shield;
     let mut policies = rule.clone();
     let around = site.shield.rate_limit.as_ref().or(global.rate_limit.as_ref());

@@ -11,6 +11,7 @@ mod secured;
 mod slot;
 mod sticky;
 mod target;
+mod waiting;
 mod wire;
 
 use std::io;
@@ -23,13 +24,14 @@ use panoply::Keys;
 
 use crate::config::{self, Balance, Upstream};
 use crate::maintenance::Maintenance;
+use crate::places::Asker;
 use crate::supervise::Proof;
 use crate::{GatewayError, clock};
 use budget::Budget;
 use health::{Chance, Standing};
 use secured::Secured;
 use sticky::Sticky;
-use target::Place;
+use waiting::Place;
 
 pub(crate) use check::watch;
 pub(crate) use health::Failure;
@@ -44,6 +46,8 @@ pub(crate) struct Upstreams {
     /// The site's first name, for the checks; empty where it has none.
     site: String,
     most_waiting: usize,
+    /// At all of its places together, where that is less than each of them may have.
+    most_in_all: Option<usize>,
     /// Whose turn it is; and so how many requests there were, where some may be sent again.
     next: AtomicUsize,
     budget: Budget,
@@ -65,13 +69,14 @@ struct Route {
 
 impl Upstreams {
     /// The app of `site` (its first name), or of a rule of it, at these addresses; at none yet, where it is still to be
-    /// started.
+    /// started. `share`: how many may wait for it, wherever it is.
     pub(crate) fn new(
         addresses: &[Upstream],
         terms: &config::Upstreams,
         site: &str,
         rule: Option<&str>,
         keys: Option<&Keys>,
+        share: usize,
     ) -> Self {
         let targets = if addresses.is_empty() {
             OnceLock::new()
@@ -87,11 +92,13 @@ impl Upstreams {
             let routes = addresses.iter().map(token).map(route).collect();
             (name, routes)
         });
+        let most_waiting = (terms.waiting.count() as usize).min(share);
         Self {
             targets,
             sticky,
             site: site.to_owned(),
-            most_waiting: (terms.waiting.count() as usize).min(crate::running::places() / 2).max(1),
+            most_waiting,
+            most_in_all: (most_waiting.saturating_mul(addresses.len()) > share).then_some(share),
             terms: terms.clone(),
             next: AtomicUsize::new(0),
             budget: Budget::default(),
@@ -180,17 +187,23 @@ impl Upstreams {
 
     /// Where a request goes that was at the places `tried` before: to the one that it `had` if that is well, to one
     /// whose pause is over, then by the site's rule. Where none is well it goes to any rather than to none.
-    pub(crate) fn turn(&self, had: Option<usize>, tried: Tried) -> Result<Turn<'_>, NoTurn> {
+    pub(crate) fn turn(
+        &self,
+        had: Option<usize>,
+        tried: Tried,
+        asker: Asker<'_>,
+    ) -> Result<Turn<'_>, NoTurn> {
         let targets = self.targets();
         let first = match targets {
             [] => return Err(NoTurn::Nowhere),
             [one] if !one.is_shared() => 0,
             many => self.next.fetch_add(1, Ordering::Relaxed) % many.len(),
         };
+        self.has_room(first)?;
         let order = || (first..targets.len()).chain(0..first).filter(|index| !tried.has(*index));
         let give = |index: usize, chance| {
             let target = targets.get(index)?;
-            let place = target.wait(self.most_waiting)?;
+            let place = target.wait(self.most_waiting, asker)?;
             let busy = (self.terms.balance == Balance::LeastConnections).then(|| target.begin());
             Some(Turn { index, target, chance, busy, _place: place })
         };
@@ -222,6 +235,19 @@ impl Upstreams {
             .filter(|index| !is_well(index))
             .find_map(|index| give(index, Chance::LastResort))
             .ok_or(NoTurn::Full)
+    }
+
+    /// Whether all places together have room for one more, who is the one's at `first`. Of those who come at once and
+    /// find the last of it, each has it: that is one more a core at most.
+    fn has_room(&self, first: usize) -> Result<(), NoTurn> {
+        let Some(most) = self.most_in_all.filter(|_| self.targets().len() > 1) else { return Ok(()) };
+        if self.targets().iter().map(Target::waiting).sum::<usize>() < most {
+            return Ok(());
+        }
+        if let Some(target) = self.targets().get(first) {
+            target.turn_away();
+        }
+        Err(NoTurn::Full)
     }
 
     /// Whether the pause of a place that was left out is over, and its try is this request's.
@@ -285,22 +311,35 @@ impl Turn<'_> {
 pub(crate) enum NoTurn {
     /// There is no place, or none where it has not been.
     Nowhere,
-    /// At each of them as many wait as may.
+    /// At each of them as many wait as may, in all or of this client.
     Full,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::places::Places;
 
     fn upstreams(settings: &str, count: u16) -> Upstreams {
+        // Who waits is counted by address, for whoever leads there: each test has its own.
+        static TEST: AtomicUsize = AtomicUsize::new(0);
+        let test = TEST.fetch_add(1, Ordering::Relaxed);
         let addresses: Vec<Upstream> =
-            (1..=count).map(|port| format!("http://127.0.0.1:{port}").parse().unwrap()).collect();
-        Upstreams::new(&addresses, &toml::from_str(settings).unwrap(), "shop.example", None, None)
+            (1..=count).map(|port| format!("http://test-{test}:{port}").parse().unwrap()).collect();
+        Upstreams::new(&addresses, &toml::from_str(settings).unwrap(), "shop.example", None, None, SHARE)
     }
 
+    fn turn(upstreams: &Upstreams, had: Option<usize>, tried: Tried) -> Result<Turn<'_>, NoTurn> {
+        let config = Config::parse("").unwrap();
+        let places = Places::new(&config, SHARE, std::sync::Arc::default());
+        upstreams.turn(had, tried, places.asker([127, 0, 0, 1].into()))
+    }
+
+    const SHARE: usize = 10;
+
     fn turns(upstreams: &Upstreams, count: usize) -> Vec<usize> {
-        (0..count).map(|_| upstreams.turn(None, Tried::default()).unwrap().index).collect()
+        (0..count).map(|_| turn(upstreams, None, Tried::default()).unwrap().index).collect()
     }
 
     #[test]
@@ -315,7 +354,7 @@ mod tests {
         let mut any = turns(&upstreams, 3);
         any.sort_unstable();
         assert_eq!(any, [0, 1, 2], "when none is well any is better than none");
-        upstreams.turn(None, Tried::default()).unwrap().answered();
+        turn(&upstreams, None, Tried::default()).unwrap().answered();
         assert_eq!(
             upstreams.figures().filter(|(_, figure)| !figure.left_out).count(),
             1,
@@ -327,18 +366,18 @@ mod tests {
     fn a_request_comes_to_no_place_twice() {
         let upstreams = upstreams("", 2);
         let mut tried = Tried::default();
-        let first = upstreams.turn(None, tried).unwrap().index;
+        let first = turn(&upstreams, None, tried).unwrap().index;
         tried.add(first);
-        let second = upstreams.turn(None, tried).unwrap().index;
+        let second = turn(&upstreams, None, tried).unwrap().index;
         assert_ne!(first, second);
         tried.add(second);
-        assert_eq!(upstreams.turn(None, tried).unwrap_err(), NoTurn::Nowhere);
+        assert_eq!(turn(&upstreams, None, tried).unwrap_err(), NoTurn::Nowhere);
     }
 
     #[test]
     fn the_fewest_under_way_come_first() {
         let upstreams = upstreams("balance = 'least_connections'", 3);
-        let mut held: Vec<_> = (0..3).map(|_| upstreams.turn(None, Tried::default()).unwrap()).collect();
+        let mut held: Vec<_> = (0..3).map(|_| turn(&upstreams, None, Tried::default()).unwrap()).collect();
         let mut places: Vec<_> = held.iter().map(|turn| turn.index).collect();
         places.sort_unstable();
         assert_eq!(places, [0, 1, 2]);
@@ -354,22 +393,33 @@ mod tests {
             let sent = cookie.split(';').next().unwrap();
             let headers = HeaderMap::from_iter([(http::header::COOKIE, sent.parse().unwrap())]);
             assert_eq!(upstreams.had(&headers), Some(index));
-            assert_eq!(upstreams.turn(Some(index), Tried::default()).unwrap().index, index);
+            assert_eq!(turn(&upstreams, Some(index), Tried::default()).unwrap().index, index);
             assert!(upstreams.cookie(index, Some(index)).is_none(), "he has it already");
         }
         upstreams.targets()[2].failed(Failure::Refused, Chance::Usual, "a test");
-        let other = upstreams.turn(Some(2), Tried::default()).unwrap().index;
+        let other = turn(&upstreams, Some(2), Tried::default()).unwrap().index;
         assert!(other != 2 && upstreams.cookie(other, Some(2)).is_some(), "one that is gone is replaced");
     }
 
     #[test]
     fn a_place_that_hangs_takes_so_many_and_no_more() {
         let upstreams = upstreams("waiting = 2", 2);
-        let held: Vec<_> = (0..4).map(|_| upstreams.turn(None, Tried::default()).unwrap()).collect();
+        let held: Vec<_> = (0..4).map(|_| turn(&upstreams, None, Tried::default()).unwrap()).collect();
         assert_eq!(held.iter().filter(|turn| turn.index == 0).count(), 2);
-        assert_eq!(upstreams.turn(None, Tried::default()).unwrap_err(), NoTurn::Full);
+        assert_eq!(turn(&upstreams, None, Tried::default()).unwrap_err(), NoTurn::Full);
         assert!(upstreams.figures().all(|(_, figure)| figure.turned_away > 0 && figure.waiting == 2));
         drop(held);
-        assert!(upstreams.turn(None, Tried::default()).is_ok());
+        assert!(turn(&upstreams, None, Tried::default()).is_ok());
+    }
+
+    #[test]
+    fn all_places_together_have_so_many_and_no_more() {
+        for (settings, count, most) in [("", 1, SHARE), ("", 3, SHARE), ("waiting = 2", 3, 6)] {
+            let upstreams = upstreams(settings, count);
+            let held: Vec<_> = (0..40).map_while(|_| turn(&upstreams, None, Tried::default()).ok()).collect();
+            assert_eq!(held.len(), most, "{settings:?} at {count}");
+            assert_eq!(turn(&upstreams, None, Tried::default()).unwrap_err(), NoTurn::Full);
+            assert!(upstreams.figures().any(|(_, figure)| figure.turned_away > 0), "{settings:?} at {count}");
+        }
     }
 }

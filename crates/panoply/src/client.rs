@@ -181,8 +181,11 @@ impl TrustedProxies {
         };
         let has_addresses = headers.contains_key(X_FORWARDED_FOR);
         if !self.trust(peer.ip, 0) {
-            let is_proxy = has_addresses && may_be_a_proxy(peer.ip);
-            let standing = if is_proxy { Standing::UndeclaredProxy } else { Standing::One };
+            let standing = match connection.named {
+                false => Standing::Unknown,
+                true if has_addresses && may_be_a_proxy(peer.ip) => Standing::UndeclaredProxy,
+                true => Standing::One,
+            };
             return (Client { standing, ..peer }, connection.scheme);
         }
         let (client, proto, hops) = if has_addresses {
@@ -459,6 +462,26 @@ mod tests {
             let (client, _) = ask(peer, headers);
             assert_eq!((client.stands_for_one(), client.ip()), (stands_for_one, peer.parse().unwrap()));
             assert!(!client.is_loopback(), "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_balancer_that_names_nobody_is_not_one_visitor() {
+        let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", "192.0.2.7".parse().unwrap());
+        for (peer, named, ip, stands_for_one) in [
+            ([203, 0, 113, 9], true, [203, 0, 113, 9], true),
+            ([203, 0, 113, 9], false, [203, 0, 113, 9], false), // what its visitors write is not its word
+            ([10, 0, 0, 1], false, [192, 0, 2, 7], true),       // it adds headers, too
+        ] {
+            let connection = Connection { named, ..Connection::plain((peer, 4711).into()) };
+            let (client, _) = proxies.client(&connection, &headers);
+            assert_eq!(
+                (client.ip(), client.stands_for_one()),
+                (ip.into(), stands_for_one),
+                "{peer:?} {named}"
+            );
         }
     }
 

@@ -49,6 +49,9 @@ impl Scheme {
 pub struct Connection {
     /// The other end of the socket; `None` where the server did not say.
     pub peer: Option<SocketAddr>,
+    /// Whether the peer is one visitor. The address of a load balancer is everybody's on a connection of which it does not
+    /// say whose it is, and is never blocked.
+    pub named: bool,
     /// Whether the socket itself carries TLS.
     pub scheme: Scheme,
     /// Whether browsers can trust the certificate. HSTS on a self-made one would lock its visitors out.
@@ -59,19 +62,19 @@ impl Connection {
     /// A connection in the clear from `peer`.
     #[must_use]
     pub const fn plain(peer: SocketAddr) -> Self {
-        Self { peer: Some(peer), scheme: Scheme::Http, trusted_certificate: true }
+        Self { peer: Some(peer), named: true, scheme: Scheme::Http, trusted_certificate: true }
     }
 
     /// A TLS connection from `peer`.
     #[must_use]
     pub const fn tls(peer: SocketAddr) -> Self {
-        Self { peer: Some(peer), scheme: Scheme::Https, trusted_certificate: true }
+        Self { scheme: Scheme::Https, ..Self::plain(peer) }
     }
 
     /// Nothing is known: a server that tells no address.
     #[must_use]
     pub const fn unknown() -> Self {
-        Self { peer: None, scheme: Scheme::Http, trusted_certificate: true }
+        Self { peer: None, named: false, scheme: Scheme::Http, trusted_certificate: true }
     }
 }
 

@@ -71,9 +71,9 @@ fn mend(
         say(&format!("{}: {why}; `panoply audit` says what to do about each", shown(&name)));
         return Ok(before.len());
     };
-    print_plan(&name, &fix, manager);
-
     let mut bench = Workbench::set_up(&lockfile, graph, manager)?;
+    print_plan(&name, &fix, manager, &bench);
+
     bench.run(&fix)?;
     let (mut changed, mut after) = look(&bench, graph, basis)?;
     let held = changed.graphs.first().map(|graph| fix.hold(graph)).unwrap_or_default();
@@ -152,10 +152,10 @@ fn told(news: &[&Finding], flaws: &[&Flawed], after: &Report) -> String {
     shown(&told.join(", "))
 }
 
-fn print_plan(lockfile: &str, fix: &Fix, manager: Manager) {
+fn print_plan(lockfile: &str, fix: &Fix, manager: Manager, bench: &Workbench) {
     say(&format!("{}:", shown(lockfile)));
     for raise in &fix.changes.raises {
-        let manifest = Path::new(&raise.folder).join(manager.manifest());
+        let manifest = bench.manifest(raise);
         say(&shown(&format!("  {}: {} {} becomes {}", manifest.display(), raise.name, raise.from, raise.to)));
     }
     for one in &fix.changes.overrides {

@@ -3,8 +3,10 @@
 //!
 //! What is installed for development alone is left out: it does not run here.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use panoply_gateway::dependencies::{Dependencies, Standing};
 use panoply_inspect::audit::advisory::Severity;
@@ -146,15 +148,38 @@ fn standing(report: &Report) -> Standing {
     standing
 }
 
-/// When the database and each lockfile were changed last.
-fn changed(database: &Path, project: &Path) -> Vec<(PathBuf, Option<SystemTime>)> {
+/// The database and each lockfile, and by what each would be seen to be another one.
+fn changed(database: &Path, project: &Path) -> Vec<(PathBuf, Option<Mark>)> {
     let entries = project.read_dir().into_iter().flatten().filter_map(Result::ok);
     let lockfiles = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_lockfile));
     let mut files: Vec<PathBuf> = lockfiles.map(|entry| entry.path()).collect();
     files.push(database.to_owned());
     files.sort();
-    let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    files.into_iter().map(|path| (path.clone(), time(&path))).collect()
+    let mark = |path: &Path| path.metadata().ok().as_ref().map(Mark::of);
+    files.into_iter().map(|path| (path.clone(), mark(&path))).collect()
+}
+
+/// What a file is told by. Images and archives give all files one time of change, which is why it is not enough; that of the
+/// entry in the file system nobody sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Mark {
+    fn of(file: &Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            inode: file.ino(),
+            length: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
 }
 
 impl Gate {
@@ -173,3 +198,39 @@ impl Gate {
 
 /// Between two looks at the times of change.
 const PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_lockfile_is_another_one_whatever_its_time_of_change_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let lockfile = folder.path().join("yarn.lock");
+        let write = |path: &Path, text: &str| {
+            fs::write(path, text).unwrap();
+            fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        write(&lockfile, "a@1");
+        let mut seen = changed(Path::new("/none"), folder.path());
+        assert_eq!(changed(Path::new("/none"), folder.path()), seen, "nothing has changed");
+        for how in ["replaced by one of the same length", "written over", "written over, longer"] {
+            std::thread::sleep(Duration::from_millis(30)); // times are those of a clock that ticks
+            match how {
+                "replaced by one of the same length" => {
+                    let other = folder.path().join("other");
+                    write(&other, "a@2");
+                    fs::rename(other, &lockfile).unwrap();
+                }
+                "written over" => write(&lockfile, "a@3"),
+                _ => write(&lockfile, "a@3.1"),
+            }
+            let now = changed(Path::new("/none"), folder.path());
+            assert_ne!(now, seen, "{how}");
+            seen = now;
+        }
+    }
+}

@@ -63,6 +63,31 @@ async fn the_visitor_is_whom_the_balancer_names() {
     }
 }
 
+/// A health check that finds a limit takes the gateway out of service, for everybody.
+#[tokio::test]
+async fn a_balancer_that_names_nobody_is_never_blocked() {
+    let app = Recorder::answering(OK);
+    let limited = "proxy_protocol = [\"127.0.0.1\"]\n[shield]\nrate_limit = \"4/day\"\n";
+    let gateway = serve(app.address(), limited);
+    let client = gateway.client();
+    for (header, blocked) in [
+        (LOCAL, false),
+        (&b"PROXY UNKNOWN\r\n"[..], false),
+        (b"PROXY TCP4 203.0.113.7 198.51.100.1 4711 443\r\n", true),
+    ] {
+        let mut last = String::new();
+        for _ in 0..8 {
+            let mut stream = client.connect_after(header, "http/1.1").await.unwrap();
+            let head = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            last.clear();
+            let _ = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut last).await;
+        }
+        let status = if blocked { "HTTP/1.1 429" } else { "HTTP/1.1 200" };
+        assert!(last.starts_with(status), "{}: {last}", header.escape_ascii());
+    }
+}
+
 #[test]
 fn a_balancer_has_to_say_and_nobody_else_may() {
     let app = Recorder::answering(OK);

@@ -266,6 +266,62 @@ async fn an_app_that_hangs_has_so_many_waiting_and_takes_nothing_from_other_apps
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_hangs_leaves_places_to_others_and_a_client_leaves_room_also_after_a_reload() {
+    let hangs = Recorder::with(|stream, record| {
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).unwrap_or(0);
+        record.add(&chunk[..read]);
+        let _ = stream.read(&mut chunk);
+    });
+    let well = Recorder::answering(OK);
+    let settings = format!(
+        "admin = '127.0.0.1:0'\ntrusted_proxies = ['127.0.0.1']\nconnections.most = 16\nshield.rate_limit = 'off'\n\
+         [[site]]\nhosts = ['localhost']\nupstream = 'http://{}'\n\
+         [[site.rule]]\npath = '/other'\nupstream = 'http://{}'\n",
+        hangs.address(),
+        well.address()
+    );
+    let folder = Scratch::new();
+    let file = folder.path().join("panoply.toml");
+    fs::write(&file, &settings).unwrap();
+    let gateway =
+        Gateway::start(&["serve", "--https", "127.0.0.1:0", "--config", file.to_str().unwrap()], &[]);
+    let client = gateway.client();
+    let ask = |path: &'static str, visitor: &str| {
+        let request = Request::get(path).header("x-forwarded-for", visitor);
+        let (client, request) = (client.clone(), request.body(Full::<Bytes>::default()).unwrap());
+        async move { client.ask(request).await.status }
+    };
+    // Half of all places may wait for one app; of eight, four are anybody's, and one client has one of the others.
+    let mut waiting = Vec::new();
+    for (visitor, more) in [("203.0.113.7", 5), ("203.0.113.8", 1), ("2001:db8::1", 1), ("203.0.113.9", 1)] {
+        for _ in 0..more {
+            waiting.push(tokio::spawn(ask("/", visitor)));
+        }
+        hangs.heads(waiting.len());
+        assert_eq!(ask("/", visitor).await, 503, "{visitor} has what a client has");
+    }
+    for place in ["before", "after"] {
+        assert_eq!(ask("/", "203.0.113.10").await, 503, "{place} the reload: all have what an app has");
+        assert_eq!(ask("/other", "203.0.113.7").await, 200, "{place} the reload");
+        assert_eq!(figure(&gateway, "panoply_upstream_waiting", hangs.address()), "8", "{place}");
+        if place == "before" {
+            fs::write(&file, format!("{settings}upstreams.answer = '9s'\n")).unwrap();
+            gateway.signal("HUP");
+            gateway.logged("holds from now on");
+        }
+    }
+    for waits in waiting {
+        waits.abort();
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while figure(&gateway, "panoply_upstream_waiting", hangs.address()) != "0" {
+        assert!(Instant::now() < deadline, "who gave up waits no more");
+        settled(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_deadline_is_for_the_head_and_cuts_no_stream() {
     let streams = Recorder::with(|stream, _| {

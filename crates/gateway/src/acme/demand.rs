@@ -2,7 +2,7 @@
 //!
 //! Who asks is a stranger. He can name what the list allows and no more; only so many of his names are under way at
 //! once, one that went wrong is not tried before its pause has ended, and half of what the authority allows is left to
-//! the names that are there already.
+//! the names that are there already. One that nobody comes back to is not renewed, and is forgotten.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -33,6 +33,8 @@ struct State {
     pauses: HashMap<Name, u64>,
     /// Until when nothing is begun.
     closed_until: u64,
+    /// When a visitor was last shown a certificate, of those who came since this was last taken.
+    served: HashMap<Name, u64>,
 }
 
 impl Demand {
@@ -70,6 +72,21 @@ impl Demand {
                 return;
             }
         }
+    }
+
+    /// A visitor of the host that a handshake named was shown its certificate at `now`, in seconds since 1970.
+    pub fn served(&self, text: &str, now: u64) {
+        let Some(name) = self.allows(text) else { return };
+        let mut state = self.lock();
+        // More can be shown only under a wildcard's certificate, where none of them is ordered.
+        if state.served.len() < MOST_KEPT || state.served.contains_key(&name) {
+            state.served.insert(name, now);
+        }
+    }
+
+    /// Who was shown since the last time, and when.
+    pub(super) fn take_served(&self) -> HashMap<Name, u64> {
+        std::mem::take(&mut self.lock().served)
     }
 
     /// Waits until somebody asks.

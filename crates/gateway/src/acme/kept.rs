@@ -101,11 +101,16 @@ impl Kept {
     }
 
     pub(super) async fn remove(&self, file: &str) -> Result<(), String> {
-        match (&self.shared, &self.folder) {
-            (Some(shared), _) => shared.remove(&self.key(file)).await.map_err(|error| causes(&error)),
-            (None, Some(folder)) => state::remove(&folder.join(file)).map_err(|error| error.to_string()),
-            (None, None) => Ok(()),
+        match &self.shared {
+            Some(shared) => shared.remove(&self.key(file)).await.map_err(|error| causes(&error)),
+            None => self.remove_copy(file),
         }
+    }
+
+    /// Takes it out of this machine's folder alone; it is no error where it is not there.
+    pub(super) fn remove_copy(&self, file: &str) -> Result<(), String> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        state::remove(&folder.join(file)).map_err(|error| error.to_string())
     }
 
     /// The right to order, unless another process has it. To claim again is to have it for longer.

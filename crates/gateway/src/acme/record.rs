@@ -3,7 +3,10 @@
 //!
 //! The limits stay below Let's Encrypt's (letsencrypt.org/docs/rate-limits): per set of names 5 certificates a week
 //! and 5 failed validations an hour, per account 300 orders in 3 hours. They are kept before the authority is asked and
-//! outlive a restart, so that neither a fault of ours nor a loop of restarts can use them up.
+//! outlive a restart, so that neither a fault of ours nor a loop of restarts can use them up. Of the 50 certificates a week
+//! for all names below one registered domain, which renewals are not counted in, strangers get what the setting says.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +29,7 @@ pub(super) struct Record {
     /// The order under way.
     pub(super) open: Option<Open>,
     /// When the certificate that is held is to be replaced, and which one that is.
-    pub(super) renewal: Option<Renewal>,
+    pub(super) renewal: Option<Replacement>,
 }
 
 /// An order that was begun and has not ended.
@@ -41,7 +44,7 @@ pub(super) struct Open {
 
 /// When a certificate is to be replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Renewal {
+pub(super) struct Replacement {
     /// The certificate's identity.
     pub(super) of: String,
     pub(super) at: u64,
@@ -107,9 +110,13 @@ impl Record {
         by_budget.into_iter().fold(wait, u64::max)
     }
 
-    /// Whether nothing would be forgotten with it: no order is open, no pause has to end, and none began in the last day.
+    /// Whether nothing would be forgotten with it: no order is open, no pause has to end, and none that counts was begun.
     pub(super) fn is_at_rest(&self, now: u64) -> bool {
-        self.open.is_none() && self.free_at(now) <= now && self.begun.iter().all(|time| time + DAY <= now)
+        let is_over = |times: &[u64], span: u64| times.iter().all(|time| time + span <= now);
+        self.open.is_none()
+            && self.free_at(now) <= now
+            && is_over(&self.begun, DAY)
+            && is_over(&self.issued, 7 * DAY)
     }
 
     /// An order begins: it is counted before anybody is asked.
@@ -140,7 +147,7 @@ impl Record {
     }
 }
 
-impl Renewal {
+impl Replacement {
     /// At two thirds of its life, a little later for some than for others: a fleet that began together does not come
     /// back together. `jitter` is from 0 to 1.
     pub(super) fn by_life(of: &str, life: Life, now: u64, jitter: f64) -> Self {
@@ -191,6 +198,8 @@ pub(super) struct Book {
     pub(super) away: u32,
     /// It is not asked before.
     pub(super) wait_until: u64,
+    /// When certificates were asked for that visitors began, in the last week, by the entry of `on_demand`.
+    pub(super) entered: BTreeMap<String, Vec<u64>>,
 }
 
 impl Book {
@@ -208,6 +217,20 @@ impl Book {
     pub(super) fn begin(&mut self, now: u64) {
         keep(&mut self.begun, 3 * HOUR, now);
         self.begun.push(now);
+    }
+
+    /// When one of `most` new names a week can be entered that `entry` of `on_demand` allows.
+    pub(super) fn free_to_enter_at(&self, entry: &str, most: usize, now: u64) -> u64 {
+        self.entered.get(entry).map_or(0, |times| free(times, most, 7 * DAY, now))
+    }
+
+    /// A certificate was asked for, for a name that a visitor began.
+    pub(super) fn enter(&mut self, entry: String, now: u64) {
+        for times in self.entered.values_mut() {
+            keep(times, 7 * DAY, now);
+        }
+        self.entered.retain(|_, times| !times.is_empty());
+        self.entered.entry(entry).or_default().push(now);
     }
 
     pub(super) fn was_away(&mut self, now: u64, asked: Option<u64>, jitter: f64) {
@@ -288,8 +311,8 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
     const LIFE: Life = Life { begin: NOW - 30 * DAY, end: NOW + 60 * DAY };
 
-    fn renewal(at: u64, ask_at: u64) -> Option<Renewal> {
-        Some(Renewal { of: "this".to_owned(), at, ask_at, window: None })
+    fn renewal(at: u64, ask_at: u64) -> Option<Replacement> {
+        Some(Replacement { of: "this".to_owned(), at, ask_at, window: None })
     }
 
     #[test]
@@ -362,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_window_is_kept_until_it_is_another_and_never_outlives_the_certificate() {
-        let by_life = Renewal::by_life("this", LIFE, NOW, 0.5);
+        let by_life = Replacement::by_life("this", LIFE, NOW, 0.5);
         assert_eq!(by_life.at, NOW + 30 * DAY + 90 * DAY / 40);
         let chosen = by_life.by_window((NOW, NOW + 1000), 7_200, LIFE, NOW, 0.5);
         assert_eq!((chosen.at, chosen.ask_at), (NOW + 500, NOW + 7_200));

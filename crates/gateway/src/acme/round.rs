@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::book::{Page, Roll};
 use super::order::Desk;
-use super::record::{ASK_EVERY, Book, Renewal, Step};
+use super::record::{ASK_EVERY, Book, Replacement, Step};
 use super::tally::Ending;
 use super::trouble::Trouble;
 use super::{Acme, Issued, Name};
@@ -67,14 +67,19 @@ impl<'a> Round<'a> {
             let roll = Roll::load(&self.acme.kept).await?;
             let known = self.acme.of_roll(&roll);
             if known != self.acme.on_demand {
+                let gone: Vec<_> =
+                    self.acme.on_demand.iter().filter(|name| !known.contains(name)).cloned().collect();
                 self.acme.on_demand = known;
+                gone.iter().for_each(|name| self.let_go(name));
                 self.copy_roll();
             }
+            self.note_served().await?;
         }
         let mut first = self.look_for_visitors().await?;
         for name in self.acme.all_names() {
             let page = self.page(&name).await?;
-            first = first.min(self.due(&page, free));
+            let due = if self.is_over(&page) { self.now } else { self.due(&page, free).await? };
+            first = first.min(due);
         }
         Ok(first)
     }
@@ -94,22 +99,34 @@ impl<'a> Round<'a> {
         Page::load(&self.acme.kept, name, self.now).await
     }
 
-    fn step(&self, page: &Page) -> Step {
+    async fn step(&self, page: &Page) -> Result<Step, Trouble> {
         if self.rests(&page.name) {
-            return Step::Wait(u64::MAX);
+            return Ok(Step::Wait(u64::MAX));
         }
         let held = self.acme.held.get(&page.name);
-        page.record.step(held.map(|held| (held.identity(), held.life())), self.now)
+        let step = page.record.step(held.map(|held| (held.identity(), held.life())), self.now);
+        match held.map(Issued::life) {
+            Some(life)
+                if !matches!(step, Step::Wait(_))
+                    && page.record.open.is_none()
+                    && self.now < life.end
+                    && !self.is_wanted(&page.name, life).await? =>
+            {
+                Ok(Step::Wait(life.end))
+            }
+            _ => Ok(step),
+        }
     }
 
-    fn due(&self, page: &Page, free: u64) -> u64 {
-        match self.step(page) {
+    async fn due(&self, page: &Page, free: u64) -> Result<u64, Trouble> {
+        Ok(match self.step(page).await? {
             Step::Wait(until) => until,
             Step::Ask | Step::Order => self.now.max(free),
-        }
+        })
     }
 
     async fn all_names(&mut self, asked: &[Name]) -> Result<u64, Trouble> {
+        self.forget().await?;
         self.enter(asked).await?;
         let mut names = self.acme.all_names();
         // Who has nothing to show goes first; of those, who is not there for a stranger's question alone.
@@ -122,7 +139,7 @@ impl<'a> Round<'a> {
                 if self.free_at(&name).await? > self.now {
                     break;
                 }
-                match self.step(&page) {
+                match self.step(&page).await? {
                     Step::Wait(_) => break,
                     Step::Ask => self.ask(&mut page).await?,
                     Step::Order => self.order(&mut page).await?,
@@ -134,7 +151,7 @@ impl<'a> Round<'a> {
                 }
             }
             let free = self.free_at(&name).await?;
-            let due = self.due(&page, free);
+            let due = self.due(&page, free).await?;
             if asked.contains(&name) {
                 self.acme.demand.settle(&name, if self.is_shown(&name) { self.now } else { due });
             }
@@ -148,8 +165,8 @@ impl<'a> Round<'a> {
         let Some(held) = self.acme.held.get(&page.name).cloned() else { return Ok(()) };
         let (life, identity, jitter) = (held.life(), held.identity().to_owned(), self.jitter());
         let known = page.record.renewal.take().filter(|renewal| renewal.of == identity);
-        let known = known.unwrap_or_else(|| Renewal::by_life(&identity, life, self.now, jitter));
-        page.record.renewal = Some(Renewal { ask_at: self.now + ASK_EVERY, ..known.clone() });
+        let known = known.unwrap_or_else(|| Replacement::by_life(&identity, life, self.now, jitter));
+        page.record.renewal = Some(Replacement { ask_at: self.now + ASK_EVERY, ..known.clone() });
         let Some(asked_by) = held.asked_by() else { return Ok(()) };
         let account = match self.account(Where::Earnest).await {
             Ok(account) => account,
@@ -200,7 +217,12 @@ impl<'a> Round<'a> {
             now: self.now,
         };
         let replaces = held.as_ref().filter(|held| self.now < held.life().end && !rehearsal);
-        match desk.order(page, replaces, rehearsal).await {
+        let asked_for = page.record.issued.clone();
+        let ordered = desk.order(page, replaces, rehearsal).await;
+        if page.record.issued != asked_for {
+            self.count_entry(&page.name).await?;
+        }
+        match ordered {
             Ok(_) if rehearsal => {
                 tracing::info!(name = %page.name, "the rehearsal of an order went well");
                 self.acme.tally.count(Ending::Rehearsed);
@@ -232,10 +254,10 @@ impl<'a> Round<'a> {
         kept.map_err(|reason| Trouble::Unkept { reason })?;
         let jitter = self.jitter();
         page.record.went_well();
-        page.record.renewal = Some(Renewal {
+        page.record.renewal = Some(Replacement {
             // What it suggests is asked for at once.
             ask_at: self.now,
-            ..Renewal::by_life(issued.identity(), issued.life(), self.now, jitter)
+            ..Replacement::by_life(issued.identity(), issued.life(), self.now, jitter)
         });
         self.acme.tally.count(Ending::Issued);
         let until = httpdate::fmt_http_date(issued.not_after());

@@ -33,6 +33,8 @@ pub struct Settings {
     pub external_account: Option<ExternalAccount>,
     /// For which names a visitor may begin an order: hosts, and wildcards that stand for one label.
     pub on_demand: Vec<Name>,
+    /// How many new names a week each of those may lead to.
+    pub on_demand_weekly: usize,
     /// How names are proved by DNS.
     pub dns: Option<Dns>,
     /// How long things may take.
@@ -67,10 +69,31 @@ impl Settings {
             profile: acme.profile.as_ref().map(|profile| profile.as_str().to_owned()),
             challenges: challenges(config),
             external_account,
+            on_demand_weekly: acme.on_demand_weekly.get() as usize,
             on_demand: acme.on_demand.iter().map(|host| Name::parse(host.as_str())).collect(),
             dns,
             pace,
         }))
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    /// For an authority of its own, at `directory`.
+    pub(crate) fn of(directory: &str, ca: &str) -> Self {
+        Self {
+            contact: "ops@shop.example".to_owned(),
+            directory: directory.to_owned(),
+            staging: None,
+            ca: Some(ca.as_bytes().to_vec()),
+            profile: None,
+            challenges: vec![Challenge::Http01],
+            external_account: None,
+            on_demand: Vec::new(),
+            on_demand_weekly: 40,
+            dns: None,
+            pace: Pace::default(),
+        }
     }
 }
 

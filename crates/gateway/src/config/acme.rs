@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -11,7 +12,7 @@ use super::{HostName, Secret, file_path};
 use crate::acme::{Algorithm, Challenge};
 
 /// `[tls.acme]`: certificates from an authority, ordered and renewed by the gateway.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Acme {
@@ -31,11 +32,33 @@ pub struct Acme {
     /// The names for which a certificate is ordered when the first visitor asks for one; `*.` stands for one label here.
     /// Empty: no visitor begins an order.
     pub on_demand: Vec<HostName>,
+    /// How many new names a week visitors may have ordered by each entry of `on_demand`; 40 unless told, of the 50 that
+    /// Let's Encrypt gives for one registered domain. Renewals are not counted.
+    pub on_demand_weekly: NonZeroU32,
     /// What binds the account to a customer of the authority; `None`: it does not ask.
     pub external_account: Option<ExternalAccount>,
     /// How names are proved by DNS; `None`: they are not.
     pub dns: Option<Dns>,
 }
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            contact: None,
+            directory: Directory::default(),
+            staging: None,
+            ca: None,
+            profile: None,
+            challenges: Vec::new(),
+            on_demand: Vec::new(),
+            on_demand_weekly: ON_DEMAND_WEEKLY,
+            external_account: None,
+            dns: None,
+        }
+    }
+}
+
+const ON_DEMAND_WEEKLY: NonZeroU32 = NonZeroU32::new(40).expect("40 is not zero");
 
 /// What an authority gives to its customers (RFC 8555 §7.3.4).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

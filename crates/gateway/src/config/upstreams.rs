@@ -30,8 +30,9 @@ pub struct Upstreams {
     /// How long the head of an answer may take once the request is sent; two minutes unless told, for long polls. A body,
     /// a stream and a WebSocket take what time they like.
     pub answer: Period,
-    /// How many requests may wait for one of them at once; 4096 unless told, and never more than a quarter of the files
-    /// that the process may open.
+    /// How many requests may wait for one of them at once; 4096 unless told. All that wait for an app never have more
+    /// than half of the connections that there may be, three quarters where it is the only one; and of one client never
+    /// more than five eighths wait.
     pub waiting: Times,
     /// The authority, in PEM, whose certificates the apps at `https://` have; `None`: those that the machine trusts. That
     /// nobody is asked for is not to be had.

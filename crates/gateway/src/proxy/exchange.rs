@@ -15,12 +15,14 @@ use hyper::client::conn::TrySendError;
 use panoply::Rejection;
 
 use super::origin_form;
+use crate::places::Asker;
 use crate::upstream::{Failure, Lease, NoTurn, Outgoing, Target, Tried, Turn, Upstreams};
 
 /// One request until it has an answer.
 #[derive(Debug)]
 pub(super) struct Exchange<'e> {
     upstreams: &'e Upstreams,
+    asker: Asker<'e>,
     /// When the visitor's body was at its end, if there is one; 0: not yet.
     progress: Option<&'e AtomicU64>,
     /// Whether it may be sent a second time.
@@ -56,8 +58,13 @@ enum Left {
 }
 
 impl<'e> Exchange<'e> {
-    pub(super) fn new(upstreams: &'e Upstreams, progress: Option<&'e AtomicU64>, again: Again) -> Self {
-        Self { upstreams, progress, again, tried: Tried::default() }
+    pub(super) fn new(
+        upstreams: &'e Upstreams,
+        asker: Asker<'e>,
+        progress: Option<&'e AtomicU64>,
+        again: Again,
+    ) -> Self {
+        Self { upstreams, asker, progress, again, tried: Tried::default() }
     }
 
     /// Sends `request`, to the place that the visitor `had` if that is well. All but the usual way, on a connection that
@@ -209,7 +216,7 @@ impl<'e> Exchange<'e> {
     }
 
     fn turn(&mut self, had: Option<usize>) -> Result<Turn<'e>, Rejection> {
-        let turn = self.upstreams.turn(had, self.tried).map_err(|none| match none {
+        let turn = self.upstreams.turn(had, self.tried, self.asker).map_err(|none| match none {
             NoTurn::Nowhere => Rejection::new(StatusCode::BAD_GATEWAY, "nothing says where the app is"),
             NoTurn::Full => {
                 Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait for the app already")

@@ -91,6 +91,9 @@ impl Tls {
         let stream = start.into_stream(terms).await;
         let stream = stream
             .map_err(|error| if trusted_certificate { broken(error) } else { io::Error::other(error) })?;
+        if let (Some(demand), Some(name)) = (self.demand.get(), &name) {
+            demand.served(name, self.world.unix_time().as_secs());
+        }
         let session = stream.get_ref().1;
         let http_2 = session.alpn_protocol() == Some(HTTP_2);
         let verified = session

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -68,6 +69,14 @@ impl Certificates {
         all.push(Arc::clone(&certificate));
         // Two sites may have one file between them.
         all.extend(after.into_iter().skip(1).filter(|old| !of_its_file(old)));
+        self.shown.store(Arc::new(Index::new(all)));
+    }
+
+    /// Shows the certificate that came from `origin` no more.
+    pub(crate) fn withdraw(&self, origin: &Path) {
+        let _alone = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.shown.load().all.clone();
+        all.retain(|one| one.origin() != origin);
         self.shown.store(Arc::new(Index::new(all)));
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -19,9 +19,11 @@ use super::health::{Chance, Change, Failure, Health};
 use super::pool::{self, Busy, Lease, Outgoing};
 use super::secured::Secured;
 use super::slot::Slot;
+use super::waiting::{Place, Waiting};
 use super::wire::Wire;
 use crate::clock;
 use crate::config::{Scheme, Upstream};
+use crate::places::Asker;
 
 /// One of the places.
 #[derive(Debug)]
@@ -31,26 +33,21 @@ pub(crate) struct Target {
     /// Where it is a number: nothing has to be looked up.
     ip: Option<IpAddr>,
     pub(super) health: Health,
-    waiting: Waiting,
+    waiting: Arc<Waiting>,
     busy: Busy,
     failures: [AtomicU64; 3],
     sent_again: AtomicU64,
     turned_away: AtomicU64,
 }
 
-/// How many requests wait for it to answer: on a line of memory of its own, since every core writes there.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Waiting(AtomicUsize);
-
 impl Target {
     pub(super) fn new(address: Upstream) -> Self {
         Self {
             slot: Slot::take(),
             ip: address.ip(),
+            waiting: Waiting::at(&address),
             address,
             health: Health::default(),
-            waiting: Waiting::default(),
             busy: Busy::default(),
             failures: Default::default(),
             sent_again: AtomicU64::new(0),
@@ -147,17 +144,23 @@ impl Target {
         Ok(Lease::share(sender, self.slot.key()))
     }
 
-    /// A place among those who wait, unless there are `most` already.
-    ///
-    /// Whoever finds none has counted himself for a moment: two who come at once may both be refused the last place,
-    /// and never both have it.
-    pub(super) fn wait(&self, most: usize) -> Option<Place<'_>> {
-        let place = Place(&self.waiting.0);
-        let found = (self.waiting.0.fetch_add(1, Ordering::Relaxed) < most).then_some(place);
+    /// A place among those who wait, of whom there may be `most`.
+    pub(super) fn wait(&self, most: usize, asker: Asker<'_>) -> Option<Place<'_>> {
+        let found = self.waiting.admit(most, asker);
         if found.is_none() {
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.turn_away();
         }
         found
+    }
+
+    /// One more who is not let in.
+    pub(super) fn turn_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.count()
     }
 
     /// A request comes here that another place may have acted on.
@@ -230,7 +233,7 @@ impl Target {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figure {
             left_out: !self.health.is_well(),
-            waiting: self.waiting.0.load(Ordering::Relaxed) as u64,
+            waiting: self.waiting() as u64,
             failures: self.failures.each_ref().map(count),
             sent_again: count(&self.sent_again),
             turned_away: count(&self.turned_away),
@@ -241,16 +244,6 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)
-    }
-}
-
-/// A place among those who wait for the head of an answer; it is free when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Place<'t>(&'t AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -272,7 +265,7 @@ impl Figure {
     /// The same place in another of the site's lists.
     pub(crate) fn add(&mut self, other: Self) {
         self.left_out |= other.left_out;
-        self.waiting += other.waiting;
+        self.waiting = self.waiting.max(other.waiting); // it is one count
         for (sum, more) in self.failures.iter_mut().zip(other.failures) {
             *sum += more;
         }
@@ -293,14 +286,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_wait_than_may() {
+    fn who_is_under_way_is_counted_until_he_is_done() {
         let target = Target::new("http://127.0.0.1:1".parse().unwrap());
-        let first = target.wait(2);
-        let second = target.wait(2);
-        assert!(first.is_some() && second.is_some() && target.wait(2).is_none());
-        drop(first);
-        assert!(target.wait(2).is_some(), "who is refused leaves no trace");
-        assert_eq!(target.figure().waiting, 1);
         let under_way = [target.begin(), target.begin()];
         assert_eq!(target.under_way(), 2);
         drop(under_way);

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use panoply_inspect::audit::fix::manager::{Manager, format};
 use panoply_inspect::audit::fix::manifest::{Manifest, ManifestError};
-use panoply_inspect::audit::fix::{Changes, Fix, cargo, workspace};
+use panoply_inspect::audit::fix::{Changes, Fix, Raise, cargo, workspace};
 use panoply_inspect::audit::graph::{Graph, Source};
 use tempfile::TempDir;
 
@@ -187,11 +187,13 @@ impl Workbench {
             file.now = file.was.clone().unwrap_or_default();
         }
         for raise in changes.iter().flat_map(|changes| &changes.raises) {
-            let manager = self.manager;
-            self.change(&Path::new(&raise.folder).join(manager.manifest()), |text| match manager {
-                Manager::Cargo => cargo::raise(text, raise),
-                _ => changed(text, |manifest| manifest.raise(raise)),
-            })?;
+            if self.manager == Manager::Cargo {
+                self.raise_crate(raise)?;
+            } else {
+                self.change(&self.own_manifest(raise), |text| {
+                    changed(text, |manifest| manifest.raise(raise))
+                })?;
+            }
         }
         for one in changes.iter().flat_map(|changes| &changes.overrides) {
             let (manager, in_workspace) = (self.manager, self.in_workspace);
@@ -214,6 +216,40 @@ impl Workbench {
             }
         }
         Ok(())
+    }
+
+    /// Where it is asked for: in the crate's own manifest, or in the root's for all that inherit it.
+    fn raise_crate(&mut self, raise: &Raise) -> Result<(), Trouble> {
+        let (root, own) = (Path::new(self.manager.manifest()), self.own_manifest(raise));
+        let member = self.files.get(&own).map(|file| file.now.clone()).unwrap_or_default();
+        let mut is_shared = false;
+        self.change(root, |text| {
+            let raised = cargo::raise_shared(text, &member, raise)?;
+            is_shared = raised.is_some();
+            Ok(raised.unwrap_or_else(|| text.to_owned()))
+        })?;
+        self.change(&own, |text| match cargo::raise(text, raise)? {
+            Some(text) => Ok(text),
+            None if is_shared => Ok(text.to_owned()),
+            None => Err(ManifestError::Changed {
+                manifest: "Cargo.toml",
+                name: raise.name.clone(),
+                range: raise.from.clone(),
+            }),
+        })
+    }
+
+    /// The manifest, relative to the lockfile's folder, in which `raise` is made.
+    pub(super) fn manifest(&self, raise: &Raise) -> PathBuf {
+        let (root, own) = (PathBuf::from(self.manager.manifest()), self.own_manifest(raise));
+        let now = |path: &Path| self.files.get(path).map_or("", |file| &file.now);
+        let is_shared = self.manager == Manager::Cargo
+            && cargo::raise_shared(now(&root), now(&own), raise).is_ok_and(|raised| raised.is_some());
+        if is_shared { root } else { own }
+    }
+
+    fn own_manifest(&self, raise: &Raise) -> PathBuf {
+        Path::new(&raise.folder).join(self.manager.manifest())
     }
 
     fn change(

@@ -267,3 +267,33 @@ fn a_cargo_project_is_mended_and_cargo_accepts_it() {
     cargo(&["metadata", "--locked", "--format-version", "1"]);
     assert_eq!(desk.audit(&[]).code, Some(0));
 }
+
+#[test]
+fn what_crates_inherit_is_raised_at_their_workspaces_root() {
+    let records = record("RUSTSEC-2", "itoa", "1.0.4").replace("\"npm\"", "\"crates.io\"");
+    let desk = Desk::with(&records);
+    for member in ["web", "api"] {
+        fs::create_dir_all(desk.project().join(member).join("src")).unwrap();
+        desk.write(&format!("{member}/src/lib.rs"), "");
+        let package = format!("[package]\nname = \"{member}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+        desk.write(
+            &format!("{member}/Cargo.toml"),
+            &format!("{package}\n[dependencies]\nitoa.workspace = true\n"),
+        );
+    }
+    let root = "[workspace]\nmembers = [\"web\", \"api\"]\nresolver = \"2\"\n\n[workspace.dependencies]\nitoa = \"=1.0.1\" # pinned\n";
+    desk.write("Cargo.toml", root);
+    let cargo = |arguments: &[&str]| {
+        let ended = ended(Command::new("cargo").args(arguments).current_dir(desk.project()));
+        assert_eq!(ended.code, Some(0), "cargo {arguments:?}: {ended:?}");
+    };
+    cargo(&["generate-lockfile"]);
+    let member = desk.read("web/Cargo.toml");
+    let fixed = desk.audit(&["fix", "--yes"]);
+    assert_eq!(fixed.code, Some(0), "{fixed:?}");
+    assert!(fixed.stdout.contains("  Cargo.toml: itoa =1.0.1 becomes ^1.0.4\n"), "{fixed:?}");
+    assert_eq!(desk.read("Cargo.toml"), root.replace("\"=1.0.1\"", "\"^1.0.4\""));
+    assert_eq!(desk.read("web/Cargo.toml"), member);
+    cargo(&["metadata", "--locked", "--format-version", "1"]);
+    assert_eq!(desk.audit(&[]).code, Some(0));
+}

@@ -3,11 +3,11 @@
 use panoply::shared::LONGEST_VALUE;
 
 use super::{Round, certificate_file};
-use crate::acme::Name;
 use crate::acme::book::{self, Page, Roll};
 use crate::acme::demand::MOST_KEPT;
-use crate::acme::record::{Book, HOUR, Step};
+use crate::acme::record::{Book, DAY, HOUR, Life, Step};
 use crate::acme::trouble::Trouble;
+use crate::acme::{Issued, Name};
 
 impl Round<'_> {
     /// Settles what needs no order, and says when the first that does can have it.
@@ -16,7 +16,8 @@ impl Round<'_> {
         if asked.is_empty() {
             return Ok(u64::MAX);
         }
-        let free = Book::load(&self.acme.kept, self.now).await?.free_on_demand_at(self.now);
+        let book = Book::load(&self.acme.kept, self.now).await?;
+        let free = book.free_on_demand_at(self.now);
         let mut first = u64::MAX;
         for name in asked {
             let page = self.page(&name).await?;
@@ -24,8 +25,23 @@ impl Round<'_> {
                 self.acme.demand.settle(&name, self.now);
                 continue;
             }
+            let entry = self.entry(&name);
+            let most = self.acme.settings.on_demand_weekly;
             match page.record.step(None, self.now) {
                 Step::Wait(until) => self.acme.demand.settle(&name, until),
+                Step::Ask | Step::Order
+                    if page.record.open.is_none()
+                        && book.free_to_enter_at(&entry, most, self.now) > self.now =>
+                {
+                    let until = book.free_to_enter_at(&entry, most, self.now);
+                    tracing::warn!(
+                        %name, entry, most, in_seconds = until - self.now,
+                        hint = "Let's Encrypt gives 50 a week for one domain; where the authority gives you more, raise \
+                                `on_demand_weekly`",
+                        "visitors have asked for as many new names as one entry of `on_demand` may have in a week"
+                    );
+                    self.acme.demand.settle(&name, until);
+                }
                 Step::Ask | Step::Order => first = self.now,
             }
         }
@@ -64,22 +80,104 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Forgets one name that has no certificate, and of which nothing has to be remembered.
+    /// Forgets the names that nobody came back to: their certificates have ended, or there never was one.
+    pub(super) async fn forget(&mut self) -> Result<(), Trouble> {
+        let before = self.acme.on_demand.len();
+        for name in self.acme.on_demand.clone() {
+            if self.rests(&name) && self.is_over(&Page::load(&self.acme.kept, &name, self.now).await?) {
+                self.strike(&name).await?;
+            }
+        }
+        if self.acme.on_demand.len() == before {
+            return Ok(());
+        }
+        Roll::save(&self.acme.on_demand, &self.acme.kept).await?;
+        self.copy_roll();
+        Ok(())
+    }
+
+    /// Forgets one name more, of which nothing has to be remembered: one to which nobody came back since its certificate
+    /// was ordered. Without that a stranger's names would be in the way for as long as their certificates are valid.
     async fn make_room(&mut self) -> Result<bool, Trouble> {
         for name in self.acme.on_demand.clone() {
-            if self.is_shown(&name) || self.acme.demand.is_under_way(&name) {
-                continue;
-            }
-            if Page::load(&self.acme.kept, &name, self.now).await?.record.is_at_rest(self.now) {
-                for file in [book::file(&name), certificate_file(&name)] {
-                    self.acme.kept.remove(&file).await.map_err(|reason| Trouble::Unkept { reason })?;
-                }
-                self.acme.held.remove(&name);
-                self.acme.on_demand.retain(|one| *one != name);
+            let Some(life) = self.acme.held.get(&name).map(Issued::life) else { continue };
+            let page = Page::load(&self.acme.kept, &name, self.now).await?;
+            if page.record.is_at_rest(self.now) && !self.is_wanted(&name, life).await? {
+                self.strike(&name).await?;
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    async fn strike(&mut self, name: &Name) -> Result<(), Trouble> {
+        for file in [book::file(name), certificate_file(name), served_file(name)] {
+            self.acme.kept.remove(&file).await.map_err(|reason| Trouble::Unkept { reason })?;
+        }
+        self.acme.on_demand.retain(|one| one != name);
+        self.let_go(name);
+        tracing::info!(%name, "a name is forgotten that nobody came back to");
+        Ok(())
+    }
+
+    /// Shows its certificate no more.
+    pub(super) fn let_go(&mut self, name: &Name) {
+        self.acme.served.remove(name);
+        if self.acme.held.remove(name).is_some() {
+            (self.acme.publish)(name, None);
+        }
+        if let Err(error) = self.acme.kept.remove_copy(&certificate_file(name)) {
+            tracing::debug!(%name, error, "a certificate is left lying about");
+        }
+    }
+
+    /// Whether nothing is there for it, nobody asks, and nothing of it has to be remembered.
+    pub(super) fn is_over(&self, page: &Page) -> bool {
+        self.rests(&page.name) && page.record.is_at_rest(self.now)
+    }
+
+    /// Notes who was shown a certificate, once a day for each name: in the store, where other machines find it, and not
+    /// with what is remembered of orders, which is for whoever has the right to order.
+    pub(super) async fn note_served(&mut self) -> Result<(), Trouble> {
+        for (name, at) in self.acme.demand.take_served() {
+            let is_news = self.acme.served.get(&name).is_none_or(|noted| at.abs_diff(*noted) >= DAY / 2);
+            if is_news && self.acme.on_demand.contains(&name) {
+                let written = self.acme.kept.write(&served_file(&name), at.to_string().as_bytes()).await;
+                written.map_err(|reason| Trouble::Unkept { reason })?;
+                self.acme.served.insert(name, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a name's certificate is to be replaced by another: always, unless a visitor began it. Then somebody has to
+    /// have come back, a day after or later, since who began it is shown it too.
+    pub(super) async fn is_wanted(&self, name: &Name, life: Life) -> Result<bool, Trouble> {
+        if !self.acme.on_demand.contains(name) {
+            return Ok(true);
+        }
+        let noted = self.acme.kept.read(&served_file(name)).await;
+        let noted = noted.map_err(|reason| Trouble::Unkept { reason })?;
+        let at = noted.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<u64>().ok());
+        let again = life.begin + (life.end.saturating_sub(life.begin) / 4).min(DAY);
+        Ok(at.is_some_and(|at| at >= again))
+    }
+
+    /// Counts a certificate that was asked for, if a visitor began it.
+    pub(super) async fn count_entry(&self, name: &Name) -> Result<(), Trouble> {
+        if !self.acme.on_demand.contains(name) || self.is_shown(name) {
+            return Ok(());
+        }
+        let mut book = Book::load(&self.acme.kept, self.now).await?;
+        book.enter(self.entry(name), self.now);
+        book.save(&self.acme.kept).await
+    }
+
+    /// What allows it: names below one wildcard have one registered domain, by which Let's Encrypt counts.
+    fn entry(&self, name: &Name) -> String {
+        let host = name.to_string();
+        let entry = self.acme.settings.on_demand.iter().find(|entry| entry.covers(&host));
+        entry.map_or(host, Name::to_string)
     }
 
     /// Whether it has a certificate that is valid.
@@ -107,6 +205,11 @@ impl Round<'_> {
             self.copy(book::ROLL, &text);
         }
     }
+}
+
+/// When a visitor was shown its certificate.
+fn served_file(name: &Name) -> String {
+    format!("{}.served", name.file())
 }
 
 /// Whether no name more can be kept: in number, or in what a value of the store holds.

@@ -58,6 +58,7 @@ impl World {
             challenges: vec![Challenge::TlsAlpn01, Challenge::Http01],
             external_account: None,
             on_demand: Vec::new(),
+            on_demand_weekly: 40,
             dns: None,
             pace: PACE,
         };
@@ -80,6 +81,21 @@ impl World {
         // The new one opens while the old one has no lock any more: it is held within an `act` alone.
         self.acme = open(&self.settings, &self.names, &self.folder, 1);
         self.door.put(Some(self.acme.answers()));
+    }
+
+    /// Puts a file where the gateway keeps what it knows of the authority.
+    pub(super) fn keep(&self, file: &str, text: &str) {
+        fs::write(self.kept().join(file), text).unwrap();
+    }
+
+    /// Whether something is kept of a name.
+    pub(super) fn is_kept(&self, name: &str) -> bool {
+        let mut files = fs::read_dir(self.kept()).unwrap();
+        files.any(|file| file.unwrap().file_name().to_string_lossy().starts_with(name))
+    }
+
+    fn kept(&self) -> PathBuf {
+        fs::read_dir(self.folder.join("acme")).unwrap().next().unwrap().unwrap().path()
     }
 
     /// Another gateway with the same folder.
@@ -123,6 +139,9 @@ impl World {
         let waits = tokio::time::timeout(Duration::from_secs(20), demand.order(&name, seconds));
         let (waited, _) = tokio::join!(waits, self.acme.act(now));
         waited.expect("whoever asks is told in the end");
+        if self.acme.held(&name).is_some_and(|held| now < held.not_after()) {
+            demand.served(&name.to_string(), seconds);
+        }
     }
 
     /// Whether each name has a certificate that is valid now, and that the authority has issued.
