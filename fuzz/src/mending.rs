@@ -55,8 +55,8 @@ pub fn manifest(input: &[u8]) {
 pub fn other_manifests(input: &[u8]) {
     let before = text(input);
     let (from, to) = ("=1.2.0".to_owned(), "^1.3.0".to_owned());
-    if let Ok(after) = cargo::raise(before, &Raise { folder: String::new(), name: "z".to_owned(), from, to })
-    {
+    let raise = Raise { folder: String::new(), name: "z".to_owned(), from, to };
+    if let Ok(Some(after)) = cargo::raise(before, &raise) {
         assert!(after.contains("\"^1.3.0\"") && after.parse::<toml::Table>().is_ok(), "{before}");
     }
     let one = Override { asker: "a".to_owned(), name: "z".to_owned(), to: "^1.3.0".to_owned() };
