@@ -41,6 +41,15 @@ impl Event {
         }
     }
 
+    /// Where it stands; `None` inside is before every version, as the schema has it of an `introduced` of `0` alone. A
+    /// `last_affected` of `0` is the version 0.0.0.
+    fn place(&self) -> Option<Option<Version>> {
+        match self {
+            Self::Introduced(version) => beginning(version),
+            _ => Version::parse_bound(self.version()).map(Some),
+        }
+    }
+
     /// At one version a hole is fixed before another is introduced, and one is introduced before it is the last affected.
     fn rank(&self) -> u8 {
         match self {
@@ -58,7 +67,7 @@ pub(super) fn spans(events: Vec<Event>) -> Vec<Span> {
         events.into_iter().partition(|event| matches!(event, Event::Limit(_)));
     let mut sorted = Vec::with_capacity(events.len());
     for event in events {
-        let Some(place) = place(event.version()) else { return vec![unreadable(event.version())] };
+        let Some(place) = event.place() else { return vec![unreadable(event.version())] };
         sorted.push((place, event));
     }
     sorted.sort_by(|(one, first), (other, second)| (one, first.rank()).cmp(&(other, second.rank())));
@@ -87,7 +96,7 @@ pub(super) fn unreadable(what: &str) -> Span {
 
 /// By where they begin; those that cannot be read first.
 pub(super) fn in_order(spans: &mut [Span]) {
-    spans.sort_by_cached_key(|span| place(&span.introduced));
+    spans.sort_by_cached_key(|span| beginning(&span.introduced));
 }
 
 /// Before the largest limit only; `*` is no limit.
@@ -112,8 +121,8 @@ fn limited(spans: Vec<Span>, limits: &[Event]) -> Vec<Span> {
     spans.into_iter().filter(before).map(cut).collect()
 }
 
-/// Where a bound stands: `0` is before every version.
-fn place(bound: &str) -> Option<Option<Version>> {
+/// Where a span begins: `0` is before every version.
+fn beginning(bound: &str) -> Option<Option<Version>> {
     if bound == "0" { Some(None) } else { Version::parse_bound(bound).map(Some) }
 }
 
@@ -148,6 +157,7 @@ mod tests {
             (&["introduced 1.0.0", "last_affected 1.5.1"], "[1.0.0, 1.5.1]"),
             (&["introduced 1.0.0", "last_affected 1.0.0"], "[1.0.0, 1.0.0]"),
             (&["introduced 1.0.0", "fixed 2.0.0", "introduced 2.0.0"], "[1.0.0, 2.0.0) [2.0.0, …)"),
+            (&["last_affected 0", "introduced 0"], "[0, 0]"),
             (&["fixed 1.0.0"], ""),
             (&["introduced 1.0.0", "fixed 2.0.0", "fixed 3.0.0"], "[1.0.0, 2.0.0)"),
             (&["introduced 0", "limit 2.0.0"], "[0, 2.0.0)"),

@@ -66,9 +66,15 @@ proptest! {
 
 /// The schema's own words, "evaluation".
 fn walked(events: &[(&str, String)], version: &Version) -> bool {
-    let place = |bound: &str| if bound == "0" { None } else { Some(Version::parse(bound).unwrap()) };
+    // "0" is before every version where it is introduced, and a version elsewhere.
+    let place = |kind: &str, bound: &str| match (kind, bound) {
+        ("introduced", "0") => None,
+        (_, "0") => Some(Version::parse("0.0.0").unwrap()),
+        _ => Some(Version::parse(bound).unwrap()),
+    };
     let rank = |kind: &str| ["fixed", "introduced", "last_affected"].iter().position(|known| *known == kind);
-    let mut sorted: Vec<_> = events.iter().map(|(kind, bound)| (place(bound), rank(kind), *kind)).collect();
+    let mut sorted: Vec<_> =
+        events.iter().map(|(kind, bound)| (place(kind, bound), rank(kind), *kind)).collect();
     sorted.sort();
     let version = Some(version.clone());
     let mut vulnerable = false;
