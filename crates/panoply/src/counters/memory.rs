@@ -1,7 +1,7 @@
 mod lock;
 mod names;
+mod place;
 mod set;
-mod shelf;
 mod slot;
 mod snapshot;
 mod table;

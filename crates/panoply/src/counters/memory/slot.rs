@@ -23,6 +23,11 @@ impl Slot {
         Self { id, points: count.points, until: if refused { until | REFUSED } else { until } }
     }
 
+    /// It ended when time began; its place is not [free](Self::is_free).
+    pub(super) const fn ended(self) -> Self {
+        Self { points: 0, until: REFUSED, ..self }
+    }
+
     /// With an end and a highest bit that come from elsewhere.
     pub(super) const fn at(id: u64, points: i64, until: u64) -> Self {
         Self { id, points, until }
