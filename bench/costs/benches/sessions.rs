@@ -1,4 +1,4 @@
-//! What it costs to know a visitor again: `cargo bench -p panoply --bench sessions`.
+//! What it costs to know a visitor again: `cargo bench -p panoply-costs --bench sessions`.
 
 use std::hint::black_box;
 use std::pin::pin;

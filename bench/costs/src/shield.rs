@@ -1,7 +1,4 @@
-//! What a whole shield adds to a request.
-//!
-//! `cargo bench -p panoply` says it in time. Told a side and a number, as in `shielded 2000`, the same code runs that
-//! often and does nothing else, and `tests/instructions.rs` counts what it took.
+//! A whole shield, and the same app without one.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -10,31 +7,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion};
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, ETAG, HOST, SET_COOKIE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{Empty, Full};
 use panoply::{Clock, Connection, Shield, World};
 use tower::{Layer, Service, service_fn};
 
-type Page = Response<Full<Bytes>>;
-
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, side, requests] = &*arguments
-        && let Ok(requests) = requests.parse::<u32>()
-    {
-        run(side, requests);
-    } else {
-        let mut criterion = Criterion::default().configure_from_args();
-        time(&mut criterion);
-        criterion.final_summary();
-    }
-}
-
-/// Both sides are set up whichever is run, so that only the requests differ.
-fn run(side: &str, requests: u32) {
-    let visitor = Visitor::new();
+/// So many requests to `bare` or `shielded`. Both sides are set up whichever is run, so that only the requests differ.
+pub fn run(side: &str, requests: u32) {
+    let visitor = Visitor::default();
     let mut bare = service_fn(page);
     let mut shielded = visitor.shield().layer(service_fn(page));
     for _ in 0..requests {
@@ -46,31 +27,18 @@ fn run(side: &str, requests: u32) {
     }
 }
 
-fn time(criterion: &mut Criterion) {
-    let visitor = Visitor::new();
-    let mut bare = service_fn(page);
-    let mut shielded = visitor.shield().layer(service_fn(page));
-    let mut group = criterion.benchmark_group("request");
-    group.bench_function("bare", |bencher| {
-        bencher.iter_batched(|| visitor.request(), |request| answer(bare.call(request)), AT_ONCE);
-    });
-    group.bench_function("shielded", |bencher| {
-        bencher.iter_batched(|| visitor.request(), |request| answer(shielded.call(request)), AT_ONCE);
-    });
-    group.finish();
-}
-
-/// The clock stands still while a batch is asked, so that it has to be smaller than the burst of `rate_limit`.
-const AT_ONCE: BatchSize = BatchSize::NumIterations(1_000);
+/// What the app answers.
+pub type Page = Response<Full<Bytes>>;
 
 /// A browser that is not quite fast enough to be a flood.
-struct Visitor {
+#[derive(Debug)]
+pub struct Visitor {
     request: Request<Empty<Bytes>>,
     clock: Clock,
 }
 
-impl Visitor {
-    fn new() -> Self {
+impl Default for Visitor {
+    fn default() -> Self {
         let mut request = Request::new(Empty::new());
         for (name, value) in [
             (HOST, "shop.example"),
@@ -87,20 +55,26 @@ impl Visitor {
         request.extensions_mut().insert(Connection::tls(([192, 0, 2, 1], 50_000).into()));
         Self { request, clock: Clock::manual() }
     }
+}
 
-    fn request(&self) -> Request<Empty<Bytes>> {
+impl Visitor {
+    /// The next, twenty milliseconds later.
+    #[must_use]
+    pub fn request(&self) -> Request<Empty<Bytes>> {
         self.clock.advance(Duration::from_millis(20));
         self.request.clone()
     }
 
-    fn shield(&self) -> Shield {
+    /// By his clock.
+    #[must_use]
+    pub fn shield(&self) -> Shield {
         let named = Shield::for_hosts(["shop.example"]);
         named.unwrap_or_default().world(World::new(self.clock.clone()).into())
     }
 }
 
 /// An app that costs nothing, and leaves something to do for every practice.
-async fn page<B>(_: Request<B>) -> Result<Page, Infallible> {
+pub async fn page<B>(_: Request<B>) -> Result<Page, Infallible> {
     let mut page = Response::new(Full::new(Bytes::from_static(&[b'x'; 1024])));
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -114,7 +88,10 @@ async fn page<B>(_: Request<B>) -> Result<Page, Infallible> {
 }
 
 /// Nothing here waits, so one poll is enough and no runtime takes part.
-fn answer<B>(answer: impl Future<Output = Result<Response<B>, Infallible>>) -> Response<B> {
+///
+/// # Panics
+/// When the visitor was refused: then something else is measured.
+pub fn answer<B>(answer: impl Future<Output = Result<Response<B>, Infallible>>) -> Response<B> {
     match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(answer)) => {
             assert!(answer.status().is_success(), "the visitor was refused: {}", answer.status());

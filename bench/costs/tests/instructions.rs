@@ -1,7 +1,7 @@
 //! A change that makes every request dearer does not go unseen.
 //!
 //! Time differs from run to run; the instructions that valgrind counts do not. The figure on record is
-//! `benches/<name>.instructions.txt`, for x86-64 and the toolchain it names.
+//! `<name>.instructions.txt`, for x86-64 and the toolchain it names.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::fs;
@@ -22,12 +22,12 @@ fn a_decision_in_memory_costs_what_the_record_says() {
     holds("counters", "hot", "a decision in memory costs so many instructions");
 }
 
-/// `side` of a benchmark without what its `bare` side costs.
-fn holds(bench: &str, side: &str, what: &str) {
-    let executable = optimised(bench);
-    let counted = each(&executable, side) - each(&executable, "bare");
+/// `side` of a measure without what its `bare` side costs.
+fn holds(measure: &str, side: &str, what: &str) {
+    let executable = optimised();
+    let counted = each(&executable, measure, side) - each(&executable, measure, "bare");
     let rustc = rustc();
-    let path = format!("{}/benches/{bench}.instructions.txt", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/{measure}.instructions.txt", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("PANOPLY_BLESS").is_some() {
         fs::write(&path, format!("{counted} instructions\n{rustc}\n")).expect("the record can be written");
     }
@@ -39,15 +39,15 @@ fn holds(bench: &str, side: &str, what: &str) {
         counted.abs_diff(recorded) * 100 <= recorded * TOLERANCE,
         "{what}: {counted}, and on record are {recorded}\n\
          here: {rustc}\non record: {}\n\
-         hint: if that is worth it, write it down with PANOPLY_BLESS=1 cargo test -p panoply --test instructions",
+         hint: if that is worth it, write it down with PANOPLY_BLESS=1 cargo test -p panoply-costs",
         toolchain.trim()
     );
 }
 
-/// The benchmark's executable, built as users build theirs.
-fn optimised(bench: &str) -> String {
+/// The program, built as users build theirs.
+fn optimised() -> String {
     let built = Command::new(env!("CARGO"))
-        .args(["bench", "--locked", "--package=panoply", "--no-run", "--bench", bench])
+        .args(["build", "--locked", "--release", "--package=panoply-costs", "--bin=panoply-costs"])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -57,18 +57,24 @@ fn optimised(bench: &str) -> String {
         .stdout
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter(|message| message.pointer("/target/name").is_some_and(|name| name == bench))
         .find_map(|message| message.get("executable")?.as_str().map(ToOwned::to_owned))
         .expect("cargo names what it built")
 }
 
-fn each(bench: &str, side: &str) -> u64 {
-    (count(bench, side, 2 * REQUESTS) - count(bench, side, REQUESTS)) / REQUESTS
+fn each(executable: &str, measure: &str, side: &str) -> u64 {
+    (count(executable, measure, side, 2 * REQUESTS) - count(executable, measure, side, REQUESTS)) / REQUESTS
 }
 
-fn count(bench: &str, side: &str, requests: u64) -> u64 {
+fn count(executable: &str, measure: &str, side: &str, requests: u64) -> u64 {
     let counted = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", bench, side, &requests.to_string()])
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            executable,
+            measure,
+            side,
+            &requests.to_string(),
+        ])
         .env_clear() // its size moves the stack
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .output()
