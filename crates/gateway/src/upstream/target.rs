@@ -20,10 +20,11 @@ use super::pool::{self, Busy, Lease, Outgoing};
 use super::secured::Secured;
 use super::slot::Slot;
 use super::waiting::{Place, Waiting};
-use super::wire::Wire;
+use super::wire::Received;
 use crate::clock;
 use crate::config::{Scheme, Upstream};
 use crate::places::Asker;
+use crate::tap::Tapped;
 
 /// One of the places.
 #[derive(Debug)]
@@ -111,7 +112,8 @@ impl Target {
         &self,
         stream: S,
     ) -> io::Result<Lease> {
-        let (stream, received) = Wire::new(stream);
+        let received = Received::default();
+        let stream = Tapped::new(stream, received.clone());
         // Told how many headers to read, hyper makes room for them anew with every answer; its own 100 cost nothing.
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
