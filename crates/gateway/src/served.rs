@@ -137,12 +137,7 @@ fn continues(before: &Config, next: &Config) -> bool {
 
 fn routes(config: &Config, world: Arc<World>) -> Result<Routes, GatewayError> {
     let base = Shield::in_front().world(world).trusted_proxies(config.trusted_proxies.clone());
-    let routes = |keys: Option<&Keys>| {
-        Routes::new(&base, config, keys).map_err(|error| GatewayError::Setting {
-            message: error.to_string(),
-            hint: error.hint().to_owned(),
-        })
-    };
+    let routes = |keys: Option<&Keys>| Routes::new(&base, config, keys).map_err(GatewayError::from);
     let without = routes(None)?;
     let needs = without.shields().any(|(.., shield)| shield.needs_keys());
     let wants = without.shields().any(|(.., shield)| shield.wants_keys());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use panoply::shared::Shared;
-use panoply::{Clock, SettingError};
+use panoply::{Clock, StoreUrl};
 
 use crate::config::Config;
 use crate::{GatewayError, keys, secret};
@@ -14,16 +14,20 @@ use crate::{GatewayError, keys, secret};
 /// # Errors
 /// When the URL or the keys are not to be had.
 pub(crate) fn open(config: &Config) -> Result<Option<Arc<Shared>>, GatewayError> {
-    let (Some(url), Some(_)) = (&config.store.url, &config.keys) else { return Ok(None) };
-    let url = secret::read(url, "the store's URL")?;
-    if url == "memory" {
+    if config.keys.is_none() {
         return Ok(None);
     }
-    let setting = |error: SettingError| GatewayError::Setting {
-        message: error.to_string(),
-        hint: error.hint().to_owned(),
-    };
-    Shared::open(&url, &keys::read(config)?, &Clock::system())
-        .map(|shared| Some(Arc::new(shared)))
-        .map_err(setting)
+    let Some(url) = url(config)? else { return Ok(None) };
+    Ok(Some(Arc::new(Shared::open(&url, &keys::read(config)?, &Clock::system())?)))
+}
+
+/// The URL of the store that other machines see too; `None`: counts are in this process's memory.
+///
+/// # Errors
+/// When it is not to be had, or there is no such store.
+pub(crate) fn url(config: &Config) -> Result<Option<String>, GatewayError> {
+    let Some(url) = &config.store.url else { return Ok(None) };
+    let url = secret::read(url, "the store's URL")?;
+    let is_memory = StoreUrl::parse(&url)? == StoreUrl::Memory;
+    Ok((!is_memory).then_some(url))
 }

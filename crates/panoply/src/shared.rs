@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::keys::{Context, Seal};
 use crate::store::{Health, Standing, StoreError};
-use crate::{Clock, Keys, SettingError};
+use crate::{Clock, Keys, SettingError, StoreUrl};
 
 /// Small values under names, seen by all machines that share a store and keys. A clone of an `Arc` is how it is shared.
 ///
@@ -64,13 +64,11 @@ impl Shared {
     /// When no other machine sees what is there, when it was not compiled in, or when the store does not take the URL.
     /// An error never shows what the URL holds: that may be a password.
     pub fn open(url: &str, keys: &Keys, clock: &Clock) -> Result<Self, SettingError> {
-        let place = match url.split(':').next().unwrap_or_default() {
+        let place = match StoreUrl::parse(url)? {
             #[cfg(feature = "redis")]
-            "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => {
-                Place::Redis(Box::new(redis::Redis::open(url)?))
-            }
+            StoreUrl::Redis(url) => Place::Redis(Box::new(redis::Redis::open(url)?)),
             #[cfg(feature = "postgres")]
-            "postgres" | "postgresql" => Place::Postgres(Box::new(postgres::Postgres::open(url)?)),
+            StoreUrl::Postgres(url) => Place::Postgres(Box::new(postgres::Postgres::open(url)?)),
             _ => {
                 return Err(SettingError::new(
                     "what is kept at this URL is not seen by other machines",
@@ -223,7 +221,8 @@ mod tests {
             ("redis://:hunter2@127.0.0.1:1,redis://:hunter2@127.0.0.1:2", "127.0.0.1:2"),
             ("postgres://ann:hunter2@127.0.0.1/shop", "shop"),
             ("memory", "not seen by other machines"),
-            ("hunter2", "not seen by other machines"),
+            ("file:hunter2", "not seen by other machines"),
+            ("hunter2", "no store for this URL"),
             ("redis://ann:hunter2@127.0.0.1:port", "none that Redis has"),
             ("postgres://ann:hunter2@127.0.0.1:port/shop", "none that PostgreSQL has"),
         ] {

@@ -5,8 +5,9 @@ use redis::cmd;
 
 use super::milliseconds;
 use crate::SettingError;
-use crate::redis_servers::{Question, Servers, nodes};
+use crate::redis_servers::{Question, Servers};
 use crate::store::StoreError;
+use crate::store_url::nodes;
 
 /// In Redis, alone or as a cluster: each verb is one step on one key.
 pub(super) struct Redis(Servers);
