@@ -31,3 +31,24 @@ pub(crate) fn url(config: &Config) -> Result<Option<String>, GatewayError> {
     let is_memory = StoreUrl::parse(&url)? == StoreUrl::Memory;
     Ok((!is_memory).then_some(url))
 }
+
+/// What is written from now on is sealed with the keys that `config` names, and what they sealed can be read. Where it
+/// names none any more, those of before stay; where it is the first to name some, nothing is shared before a restart.
+///
+/// # Errors
+/// When the keys are not to be had: then all stays as it is.
+pub(crate) fn follow(shared: Option<&Shared>, config: &Config) -> Result<(), GatewayError> {
+    match (shared, &config.keys) {
+        (Some(shared), Some(_)) => shared.follow(&keys::read(config)?),
+        (Some(_), None) => tracing::warn!(
+            hint = "name `keys` that all machines have, or restart panoply to share nothing any more",
+            "no `keys` are named any more: what is shared is sealed with those of before"
+        ),
+        (None, Some(_)) if url(config)?.is_some() => tracing::warn!(
+            hint = "restart panoply for it",
+            "`keys` are named that were not before: keys of tickets are shared after a restart"
+        ),
+        (None, _) => {}
+    }
+    Ok(())
+}

@@ -15,6 +15,7 @@ mod postgres;
 mod redis;
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::keys::{Context, Seal};
@@ -44,7 +45,7 @@ use crate::{Clock, Keys, SettingError, StoreUrl};
 /// ```
 pub struct Shared {
     place: Place,
-    seal: Seal,
+    seal: RwLock<Seal>,
     clock: Clock,
     health: Health,
 }
@@ -78,7 +79,7 @@ impl Shared {
         };
         Ok(Self {
             place,
-            seal: keys.seal("shared values"),
+            seal: RwLock::new(seal(keys)),
             clock: clock.clone(),
             health: Health::new("shared values", MEANWHILE),
         })
@@ -97,7 +98,7 @@ impl Shared {
             Place::Postgres(postgres) => postgres.read(name).await,
         })?;
         let Some(sealed) = sealed else { return Ok(None) };
-        let opened = self.seal.open(&context(name), sealed.as_bytes());
+        let opened = self.seal().open(&context(name), sealed.as_bytes());
         if opened.is_none() {
             tracing::warn!(
                 name,
@@ -113,16 +114,28 @@ impl Shared {
     /// # Errors
     /// When the store does not answer, or the value is longer than [`LONGEST_VALUE`].
     pub async fn write(&self, name: &str, value: &[u8], time: Duration) -> Result<(), StoreError> {
-        if value.len() > LONGEST_VALUE {
-            let message = format!("a value has {} bytes, at most {LONGEST_VALUE} were expected", value.len());
-            return Err(StoreError::Refused(message.into()));
-        }
-        let sealed = self.seal.seal(&context(name), value, self.clock.unix_time());
+        let sealed = self.sealed(name, value)?;
         self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.write(name, &sealed, time).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.write(name, &sealed, time).await,
+        })
+    }
+
+    /// Writes where nothing stands under `name`, in one step of the store: of machines that all write at once, one does,
+    /// and all can then read what stands there. Says whether this one did. What was sealed with other keys stands there
+    /// too.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write). Perhaps it was written then, and perhaps not; to read tells.
+    pub async fn write_first(&self, name: &str, value: &[u8], time: Duration) -> Result<bool, StoreError> {
+        let sealed = self.sealed(name, value)?;
+        self.heard(match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.write_first(name, &sealed, time).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.write_first(name, &sealed, time).await,
         })
     }
 
@@ -168,10 +181,27 @@ impl Shared {
 }
 
 impl Shared {
+    /// Seals with `keys` from now on, and opens what any of them sealed.
+    pub fn follow(&self, keys: &Keys) {
+        *self.seal.write().unwrap_or_else(PoisonError::into_inner) = seal(keys);
+    }
+
     /// How the store does.
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.health.standing()
+    }
+
+    fn seal(&self) -> Seal {
+        self.seal.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn sealed(&self, name: &str, value: &[u8]) -> Result<String, StoreError> {
+        if value.len() > LONGEST_VALUE {
+            let message = format!("a value has {} bytes, at most {LONGEST_VALUE} were expected", value.len());
+            return Err(StoreError::Refused(message.into()));
+        }
+        Ok(self.seal().seal(&context(name), value, self.clock.unix_time()))
     }
 
     fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -198,6 +228,10 @@ impl fmt::Debug for Shared {
 pub const LONGEST_VALUE: usize = 40 * 1024;
 
 const MEANWHILE: &str = "certificates and keys of tickets that others have are not seen";
+
+fn seal(keys: &Keys) -> Seal {
+    keys.seal("shared values")
+}
 
 fn context(name: &str) -> Context<'_> {
     Context { site: "", name }

@@ -32,6 +32,20 @@ impl Redis {
         self.0.ask(Question::One(write)).await
     }
 
+    /// Where it was asked twice because the connection broke, the second time finds what the first has written, and says
+    /// that it did not.
+    pub(super) async fn write_first(
+        &self,
+        name: &str,
+        sealed: &str,
+        time: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut write = cmd("SET");
+        write.arg(value(name)).arg(sealed).arg("NX").arg("PX").arg(milliseconds(time));
+        let done: Option<String> = self.0.ask(Question::One(write)).await?;
+        Ok(done.is_some())
+    }
+
     pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
         let mut remove = cmd("DEL");
         remove.arg(value(name));
