@@ -43,7 +43,9 @@ impl Terminal {
             self.looks.tick().await;
             self.state = self.state.after(is_there());
             if self.state == State::Outlived {
-                tracing::info!("the terminal is gone, and this goes on without: SIGHUP is a reload from now on");
+                tracing::info!(
+                    "the terminal is gone, and this goes on without: SIGHUP is a reload from now on"
+                );
             }
         }
         std::future::pending().await

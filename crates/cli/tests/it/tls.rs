@@ -182,7 +182,8 @@ async fn what_is_shared_follows_the_keys() {
     write(&file, format!("{new}\n{old}\n").as_bytes());
     gateway.signal("HUP");
     gateway.logged("the configuration was read again");
-    let not_opened = |ago| format!("a value in the store was not sealed with these keys name=\"{}\"", name(ago));
+    let not_opened =
+        |ago| format!("a value in the store was not sealed with these keys name=\"{}\"", name(ago));
     gateway.logged(&not_opened(2));
     assert!(!gateway.log().contains(&not_opened(3)), "{}", gateway.log());
 }

@@ -180,15 +180,18 @@ pub(super) fn idle(key: Key) -> Option<Lease> {
     })
 }
 
-/// Waits until the app has said of each open connection how many it takes at once: it says so first of all.
+/// Waits until the app has said of each open connection how many it takes at once: it says so first of all. One that is
+/// too busy to say anything has as many wait for it as share one.
 pub(super) async fn settled(key: Key) {
     let unknown = |place: &Place| {
         let mut open = place.shared.iter().map(|(shared, _)| shared).filter(|one| !one.sender.is_closed());
-        open.find(|one| !one.streams.are_known()).map(|one| one.streams.clone())
+        open.find(|one| !one.streams.are_known()).map(|one| (one.streams.clone(), one.made + PATIENCE))
     };
     let unknown = POOL.with_borrow_mut(|pool| place(pool, key).and_then(|place| unknown(place)));
-    if let Some(streams) = unknown {
-        streams.known().await;
+    if let Some((streams, until)) = unknown
+        && tokio::time::timeout_at(until, streams.known()).await.is_err()
+    {
+        streams.are(MOST_ON_ONE);
     }
 }
 
@@ -285,6 +288,8 @@ fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
 const DEFAULT_REST: Duration = Duration::from_secs(4);
 /// A shared connection costs the app little, and a new one costs the next visitor a round trip or three.
 const SHARED_REST: Duration = Duration::from_secs(60);
+/// Longer than an app's first words take, and short beside what a visitor waits.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So many answers have a stream's window each, and the connection's is not used up (target.rs). Most apps take a hundred.
 const MOST_ON_ONE: usize = 60;
 /// For each thread and target. An app that takes a hundred at once has room for more than there are places for visitors;

@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -24,13 +24,18 @@ struct Said {
     /// 0: nothing yet.
     most: AtomicUsize,
     told: Notify,
-    /// The first bytes came.
+    /// The first bytes did.
+    has_come: AtomicBool,
     came: Notify,
 }
 
 impl Streams {
     /// Drives `connection` to its end, and learns meanwhile how many the app takes: `most` of it.
-    pub(super) async fn drive<C: Future + Unpin>(self, mut connection: C, most: impl Fn(&C) -> usize) -> C::Output {
+    pub(super) async fn drive<C: Future + Unpin>(
+        self,
+        mut connection: C,
+        most: impl Fn(&C) -> usize,
+    ) -> C::Output {
         let mut came = pin!(self.0.came.notified());
         let mut has_come = false;
         let ended = poll_fn(|cx| {
@@ -49,7 +54,7 @@ impl Streams {
     }
 
     /// The app takes so many. One that takes none for now has one waiting, who sees when that changes.
-    fn are(&self, most: usize) {
+    pub(super) fn are(&self, most: usize) {
         if self.0.most.swap(most.max(1), Ordering::Relaxed) == 0 {
             self.0.told.notify_one();
         }
@@ -81,7 +86,8 @@ impl Tap for Streams {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(stream.poll_read(cx, buf))?;
-        if !self.are_known() {
+        if !self.0.has_come.load(Ordering::Relaxed) {
+            self.0.has_come.store(true, Ordering::Relaxed);
             self.0.came.notify_one();
         }
         Poll::Ready(Ok(()))
@@ -90,7 +96,10 @@ impl Tap for Streams {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+    use crate::tap::Tapped;
 
     #[tokio::test]
     async fn until_the_app_has_said_it_there_is_one_and_others_wait_to_hear() {
@@ -108,5 +117,27 @@ mod tests {
             streams.known().await;
             assert_eq!(streams.most(), most, "{said}");
         }
+    }
+
+    /// hyper's connection is woken by requests alone, as this one is by nothing.
+    #[tokio::test]
+    async fn the_first_word_is_heard_though_nobody_asks_and_later_ones_when_somebody_does() {
+        let (mine, mut theirs) = tokio::io::duplex(64);
+        let streams = Streams::default();
+        let mut stream = Tapped::new(mine, streams.clone());
+        let (end, ends) = tokio::sync::oneshot::channel::<()>();
+        let said = Arc::new(AtomicUsize::new(100));
+        let now = Arc::clone(&said);
+        let driven = tokio::spawn(streams.clone().drive(ends, move |_| now.load(Ordering::Relaxed)));
+        tokio::task::yield_now().await;
+        assert_eq!((streams.most(), streams.are_known()), (1, false), "nobody knows before bytes came");
+        streams.are(60); // presumed of one who is slow to say
+        theirs.write_all(b"SETTINGS").await.unwrap();
+        stream.read_exact(&mut [0; 8]).await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(streams.most(), 100);
+        end.send(()).unwrap();
+        driven.await.unwrap().unwrap();
+        assert_eq!(streams.most(), 1);
     }
 }

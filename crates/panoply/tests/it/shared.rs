@@ -143,7 +143,10 @@ async fn first_of_many(url: &str, secrets: &[&str]) {
     assert!(read.all(|value| value == [first]), "all who can read it read the same");
     tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
     let late = open(url, &[secrets[0]]);
-    assert!(late.write_first("first", b"again", SHORT).await.unwrap(), "what has ended stands in nobody's way");
+    assert!(
+        late.write_first("first", b"again", SHORT).await.unwrap(),
+        "what has ended stands in nobody's way"
+    );
     assert!(!late.write_first("first", b"and again", SHORT).await.unwrap());
     late.remove("first").await.unwrap();
 }
