@@ -48,8 +48,7 @@ impl Served {
         world: &Arc<World>,
         shared: Option<Arc<Shared>>,
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
-        let routes = Arc::new(routes(&config, Arc::clone(world))?);
-        routes.open(&config.sites)?;
+        let routes = open_routes(&config, world)?;
         let tls = Arc::new(Tls::open(&config, Arc::clone(world))?);
         let renewal = Renewal::open(&config, &tls, world, shared)?;
         let traffic = Traffic::after(None, &config);
@@ -67,8 +66,7 @@ impl Served {
         world: &Arc<World>,
         shared: Option<Arc<Shared>>,
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
-        let routes = Arc::new(routes(&config, Arc::clone(world))?);
-        routes.open(&config.sites)?;
+        let routes = open_routes(&config, world)?;
         routes.go_on_from(&self.routes);
         let traffic = Traffic::after(Some(&self.traffic), &config);
         let tls = Tls::after(&self.tls, &config, Arc::clone(world))?;
@@ -133,6 +131,13 @@ fn continues(before: &Config, next: &Config) -> bool {
                 && before.hosts.is_empty() == next.hosts.is_empty()
                 && before.hosts.iter().all(|host| next.hosts.contains(host))
         })
+}
+
+/// With the files that they need read.
+fn open_routes(config: &Config, world: &Arc<World>) -> Result<Arc<Routes>, GatewayError> {
+    let routes = routes(config, Arc::clone(world))?;
+    routes.open(&config.sites)?;
+    Ok(Arc::new(routes))
 }
 
 fn routes(config: &Config, world: Arc<World>) -> Result<Routes, GatewayError> {
