@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use panoply_inspect::audit::advisory::Advisories;
 use panoply_inspect::audit::graph::Ecosystem;
@@ -42,7 +43,7 @@ pub fn advisory(input: &[u8]) {
 
 /// An archive is imported, or refused, and what is imported is found.
 pub fn archive(input: &[u8]) {
-    let folder = TempDir::new().expect("there is room for temporary files");
+    let folder = folder();
     let (archive, database) = (folder.path().join("all.zip"), folder.path().join("advisories.db"));
     fs::write(&archive, input).expect("a temporary file can be written");
     let mut ignore = |_: &_| {};
@@ -55,7 +56,7 @@ pub fn archive(input: &[u8]) {
 
 /// A database is opened and asked, or refused.
 pub fn database(input: &[u8]) {
-    let folder = TempDir::new().expect("there is room for temporary files");
+    let folder = folder();
     let database = folder.path().join("advisories.db");
     fs::write(&database, input).expect("a temporary file can be written");
     if let Ok(index) = Index::open(&database) {
@@ -63,4 +64,11 @@ pub fn database(input: &[u8]) {
             let _ = index.of(Ecosystem::Npm, name);
         }
     }
+}
+
+/// In memory where Linux has a place there: a database that is written waits for its disk, and here nothing is kept.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+    folder.expect("there is room for temporary files")
 }

@@ -51,13 +51,23 @@ pub fn manifest(input: &[u8]) {
     }
 }
 
-/// A change of a Cargo.toml leaves TOML, and one of a pnpm-workspace.yaml adds a line.
+/// A change of a Cargo.toml, a crate's or its workspace's, leaves TOML, and one of a pnpm-workspace.yaml adds a line.
 pub fn other_manifests(input: &[u8]) {
     let before = text(input);
     let (from, to) = ("=1.2.0".to_owned(), "^1.3.0".to_owned());
     let raise = Raise { folder: String::new(), name: "z".to_owned(), from, to };
     if let Ok(Some(after)) = cargo::raise(before, &raise) {
         assert!(after.contains("\"^1.3.0\"") && after.parse::<toml::Table>().is_ok(), "{before}");
+    }
+    let (inherits, shares) =
+        ("[dependencies]\nz.workspace = true\n", "[workspace.dependencies]\nz = \"=1.2.0\"\n");
+    if let Ok(Some(after)) = cargo::raise_shared(before, inherits, &raise) {
+        assert!(after.contains("\"^1.3.0\"") && after.parse::<toml::Table>().is_ok(), "{before}");
+        let again = cargo::raise_shared(&after, inherits, &raise);
+        assert_eq!(again.ok().flatten().as_ref(), Some(&after), "{before}");
+    }
+    if let Ok(Some(after)) = cargo::raise_shared(shares, before, &raise) {
+        assert_eq!(after, "[workspace.dependencies]\nz = \"^1.3.0\"\n", "{before}");
     }
     let one = Override { asker: "a".to_owned(), name: "z".to_owned(), to: "^1.3.0".to_owned() };
     if let Ok(after) = workspace::add_override(before, &one) {

@@ -1,7 +1,8 @@
 'use strict';
 // One of several places of an app. It writes down every request before it answers, so that whoever counts the lines of
 // LEDGER knows how often each came to any of them, also to one that was killed. PORT may be a socket file, HOST another address; with CERT and
-// KEY it speaks TLS; with STREAMS it speaks HTTP/2, takes so many at once, and says good-bye after some ten.
+// KEY it speaks TLS; with STREAMS it speaks HTTP/2, takes so many at once, and says good-bye after some ten. To
+// /together/12 it answers when twelve have asked.
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -10,6 +11,7 @@ const https = require('node:https');
 
 const { CERT, HOST = '127.0.0.1', KEY, LEDGER, NAME, PORT, STREAMS } = process.env;
 const refused = new Set();
+const together = [];
 
 function answer(req, res) {
   if (req.url === '/health') return res.writeHead(fs.existsSync(`${LEDGER}.sick.${NAME}`) ? 503 : 204).end();
@@ -18,6 +20,10 @@ function answer(req, res) {
     return req.stream.close(http2.constants.NGHTTP2_REFUSED_STREAM);
   }
   fs.appendFileSync(LEDGER, `${req.method} ${req.url} ${NAME}\n`);
+  if (req.url.startsWith('/together/')) {
+    if (together.push(res) < Number(req.url.slice('/together/'.length))) return undefined;
+    return together.splice(0).forEach((one) => one.end(NAME));
+  }
   // As long as a small query takes: whoever is killed has some under way.
   setTimeout(() => res.end(NAME), 5);
   return undefined;

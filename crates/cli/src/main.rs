@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod signals;
 mod store;
+mod terminal;
 mod trouble;
 
 use std::process::ExitCode;

@@ -1,6 +1,5 @@
 //! The configuration is read again, when it has changed or somebody asks for it (SIGHUP).
 
-use std::fs::File;
 use std::path::Path;
 
 use panoply_gateway::reload::Watched;
@@ -10,6 +9,7 @@ use tokio::signal::unix;
 use crate::ask::shown;
 use crate::outset;
 use crate::signals;
+use crate::terminal::Terminal;
 use crate::trouble::Trouble;
 
 /// What can be heard of while the gateway runs.
@@ -26,18 +26,17 @@ pub(crate) enum News {
 pub(crate) struct Reload {
     hangup: unix::Signal,
     file: Option<Watched>,
-    has_terminal: bool,
+    terminal: Terminal,
 }
 
 impl Reload {
     /// To be called before the file is read.
     pub(crate) fn listen(file: Option<&Path>) -> Result<Self, Trouble> {
-        let ignored = is_ignored(1);
+        let terminal = Terminal::find();
         Ok(Self {
             hangup: signals::hear(unix::SignalKind::hangup())?,
             file: file.map(Watched::begin),
-            // Who started it with nohup has said that the terminal may go.
-            has_terminal: has_terminal() && !ignored,
+            terminal,
         })
     }
 
@@ -52,8 +51,9 @@ impl Reload {
         tokio::select! {
             () = changed => return News::Configuration,
             _ = self.hangup.recv() => {}
+            never = self.terminal.watch() => match never {},
         }
-        if self.has_terminal && !has_terminal() {
+        if self.terminal.has_just_gone() {
             return News::HungUp;
         }
         if let Some(file) = &mut self.file {
@@ -90,18 +90,4 @@ pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>,
                 .ready("the new configuration is refused, and what was served before goes on: see the log");
         }
     }
-}
-
-/// Whether this process was started with a signal ignored (proc_pid_status(5)).
-fn is_ignored(signal: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
-}
-
-/// A terminal that hung up is nobody's any more (tty_ioctl(4)): the signal alone does not tell.
-fn has_terminal() -> bool {
-    File::open("/dev/tty").is_ok()
 }

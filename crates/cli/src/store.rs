@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use panoply::store::{self, Postgres, Replaced, StoreError};
-use panoply::{Clock, SettingError};
+use panoply::{Clock, SettingError, StoreUrl};
 
 use crate::args::Store;
 use crate::trouble::Trouble;
@@ -15,7 +15,7 @@ pub(crate) async fn store(command: Store) -> Result<ExitCode, Trouble> {
     match command {
         Store::Migrate { url, schema, table, print } => {
             let url = url_or_environment(url)?;
-            if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            if !matches!(StoreUrl::parse(&url), Ok(StoreUrl::Postgres(_))) {
                 store::open(&url, &Clock::system()).map_err(|error| wrong(&error))?;
                 println!("a store that is not PostgreSQL has no tables: nothing to do");
                 return Ok(ExitCode::SUCCESS);

@@ -11,6 +11,7 @@
 //! staging before a name's first order, fewer orders than its limits allow.
 
 mod answers;
+mod binding;
 mod book;
 mod client;
 mod demand;

@@ -37,7 +37,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use panoply::SettingError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -101,10 +100,7 @@ impl Admin {
 pub(crate) fn gate(config: &Config, address: SocketAddr) -> Result<Gate, GatewayError> {
     let token =
         config.admin_token.as_ref().map(|token| secret::read(token, "the admin token")).transpose()?;
-    Gate::new(address, token).map_err(|error: SettingError| GatewayError::Setting {
-        message: error.to_string(),
-        hint: error.hint().to_owned(),
-    })
+    Ok(Gate::new(address, token)?)
 }
 
 async fn connection(stream: TcpStream, gate: Arc<Gate>, view: Arc<View>) {

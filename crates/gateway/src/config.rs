@@ -22,6 +22,7 @@
 mod acme;
 mod check;
 mod connections;
+mod discreet;
 mod error;
 mod explain;
 mod file_path;

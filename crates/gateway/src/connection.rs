@@ -33,6 +33,7 @@ use crate::redirect;
 use crate::route::Ambiguous;
 use crate::served::{Era, Served};
 use crate::singleton;
+use crate::tap::Tapped;
 use crate::tls::{Accepted, Called};
 use crate::worker::Open;
 
@@ -278,8 +279,8 @@ async fn serve_http_1(
     // The life ends it long before, and counts why.
     let head = terms.head.max(terms.idle).duration().saturating_mul(2);
     let outcome = Outcome::default();
-    let stream = Watched::new(stream, Arc::clone(door.open.life()));
-    let stream = Strict::new(stream, outcome.clone(), Arc::clone(&door.open));
+    let stream = Tapped::new(stream, Watched(Arc::clone(door.open.life())));
+    let stream = Tapped::new(stream, Strict::new(outcome.clone(), Arc::clone(&door.open)));
     let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
@@ -318,8 +319,8 @@ async fn serve_http_2(
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
         Box::pin(async move { Ok::<_, Infallible>(door.answer(request).await) })
     });
-    let stream = Watched::new(stream, Arc::clone(inside.open.life()));
-    let stream = Counted::new(stream, Arc::clone(&inside.open));
+    let stream = Tapped::new(stream, Watched(Arc::clone(inside.open.life())));
+    let stream = Tapped::new(stream, Counted::new(Arc::clone(&inside.open)));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

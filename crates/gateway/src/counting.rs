@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use panoply::Clock;
 use panoply::counters::{self, Counters, Insured, Memory};
+use panoply::{Clock, StoreUrl};
 
 use crate::config::Config;
-use crate::{GatewayError, secret, state};
+use crate::{GatewayError, shared, state};
 
 /// Where counts are.
 #[derive(Clone)]
@@ -22,8 +22,8 @@ pub(crate) struct Counting {
     pub(crate) insured: Option<Arc<Insured>>,
     /// This process's memory, and the file by which it outlives the process.
     kept: Option<(Arc<Memory>, PathBuf)>,
-    /// `memory`, `redis`: the URL's scheme, and nothing more of it.
-    pub(crate) kind: String,
+    /// `memory`, `redis`: one word, and nothing more of the URL.
+    pub(crate) kind: &'static str,
 }
 
 impl Counting {
@@ -32,16 +32,9 @@ impl Counting {
     /// # Errors
     /// When the URL is not to be had, or no store has one like it.
     pub(crate) fn open(config: &Config, clock: &Clock) -> Result<Self, GatewayError> {
-        let Some(url) = &config.store.url else { return Ok(Self::in_memory(config, clock)) };
-        let url = secret::read(url, "the store's URL")?;
-        if url == MEMORY {
-            return Ok(Self::in_memory(config, clock));
-        }
-        let store = counters::open(&url, clock).map_err(|error| GatewayError::Setting {
-            message: error.to_string(),
-            hint: error.hint().to_owned(),
-        })?;
-        let kind = url.split(':').next().unwrap_or_default().to_owned();
+        let Some(url) = shared::url(config)? else { return Ok(Self::in_memory(config, clock)) };
+        let store = counters::open(&url, clock)?;
+        let kind = StoreUrl::parse(&url)?.kind();
         let insured = Arc::new(Insured::new(Arc::clone(&store), clock).machines(config.store.machines));
         Ok(Self {
             counters: Arc::clone(&insured) as Arc<dyn Counters>,
@@ -70,7 +63,7 @@ impl Counting {
             shared: None,
             insured: None,
             kept: path.map(|path| (memory, path)),
-            kind: MEMORY.to_owned(),
+            kind: StoreUrl::Memory.kind(),
         }
     }
 
@@ -103,7 +96,5 @@ impl fmt::Debug for Counting {
         f.debug_struct("Counting").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
-
-const MEMORY: &str = "memory";
 
 const EVERY: Duration = Duration::from_secs(10);

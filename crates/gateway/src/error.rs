@@ -2,6 +2,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use panoply::SettingError;
+
 use crate::CertificateFault;
 
 /// What the world refused the gateway. Each says what was found; [`hint`](Self::hint) says the mend.
@@ -56,6 +58,12 @@ pub enum GatewayError {
     /// The system gave no thread or no runtime.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+}
+
+impl From<SettingError> for GatewayError {
+    fn from(error: SettingError) -> Self {
+        Self::Setting { message: error.to_string(), hint: error.hint().to_owned() }
+    }
 }
 
 impl GatewayError {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use panoply::{Keys, SettingError};
+use panoply::Keys;
 
 use crate::config::{Config, KeySource};
 use crate::{GatewayError, state};
@@ -14,8 +14,8 @@ use crate::{GatewayError, state};
 pub(crate) fn read(config: &Config) -> Result<Keys, GatewayError> {
     match &config.keys {
         Some(KeySource::Here(keys)) => Ok(keys.clone()),
-        Some(KeySource::Variable(name)) => Keys::from_env(name).map_err(setting),
-        Some(KeySource::File(path)) => Keys::from_file(path).map_err(setting),
+        Some(KeySource::Variable(name)) => Ok(Keys::from_env(name)?),
+        Some(KeySource::File(path)) => Ok(Keys::from_file(path)?),
         None => kept(&state::folder(config.state.as_deref())?),
     }
 }
@@ -29,11 +29,7 @@ fn kept(folder: &Path) -> Result<Keys, GatewayError> {
         state::make(folder).map_err(unwritable)?;
         state::write_once(&path, &fresh, text.as_bytes()).map_err(unwritable)?;
     }
-    Keys::from_file(&path).map_err(setting)
-}
-
-fn setting(error: SettingError) -> GatewayError {
-    GatewayError::Setting { message: error.to_string(), hint: error.hint().to_owned() }
+    Ok(Keys::from_file(&path)?)
 }
 
 const NOTE: &str = "\

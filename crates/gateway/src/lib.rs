@@ -53,6 +53,7 @@ mod state;
 pub mod supervise;
 mod symptom;
 pub mod takeover;
+mod tap;
 mod tls;
 mod tunnel;
 mod upstream;

@@ -14,7 +14,7 @@ use crate::acme::{Acme, Answers, Demand, Issued, Kept, Name, Settings, Tally};
 use crate::config::{Config, HostName};
 use crate::tls::certificates::Certificates;
 use crate::tls::{Certificate, Tls};
-use crate::{GatewayError, secret, state};
+use crate::{GatewayError, shared, state};
 
 /// Who orders, while the gateway serves.
 #[derive(Clone, Debug)]
@@ -129,11 +129,7 @@ impl Renewal {
 
 /// What is shared is sealed, with keys that all machines have.
 fn keys_are_named(config: &Config) -> Result<(), GatewayError> {
-    let shares = match &config.store.url {
-        Some(url) => secret::read(url, "the store's URL")? != "memory",
-        None => false,
-    };
-    if !shares || config.keys.is_some() {
+    if config.keys.is_some() || shared::url(config)?.is_none() {
         return Ok(());
     }
     Err(GatewayError::Setting {

@@ -62,12 +62,8 @@ impl Replay {
         let clock = Clock::manual();
         let world = Arc::new(World::new(clock.clone()));
         let base = Shield::in_front().world(world).trusted_proxies(config.trusted_proxies.clone());
-        let routes = |base: &Shield, config: &Config| {
-            Routes::new(base, config, None).map_err(|error| GatewayError::Setting {
-                message: error.to_string(),
-                hint: error.hint().to_owned(),
-            })
-        };
+        let routes =
+            |base: &Shield, config: &Config| Routes::new(base, config, None).map_err(GatewayError::from);
         let not_judged = not_judged(config, &routes(&base, config)?);
         let others = Practice::ALL.into_iter().filter(|practice| !JUDGED.contains(practice));
         let base = others.fold(base, Shield::without);

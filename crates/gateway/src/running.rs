@@ -24,7 +24,7 @@ use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::served::{Era, Served};
 use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, proxies, reload, upstream};
+use crate::{GatewayError, proxies, reload, shared, upstream};
 
 /// A gateway at work.
 #[derive(Debug)]
@@ -107,7 +107,10 @@ impl Running {
             reach.admit(&config)?;
         }
         let before = self.era.load_full();
-        let mut config = reload::what_can_change(&before.config, proxies::read(&config)?);
+        // A file may lie where reading takes its time: not on the thread that accepts.
+        let read = tokio::task::spawn_blocking(move || proxies::read(&config)).await;
+        let read = read.unwrap_or_else(|gone| Err(GatewayError::Thread(std::io::Error::other(gone))))?;
+        let mut config = reload::what_can_change(&before.config, read);
         let (held, lasting) = (self.sockets.held(), self.lasting.clone());
         held.settle(&mut config);
         let sockets = Sockets::open(&config, &held)?;
@@ -116,8 +119,9 @@ impl Running {
         let earlier = Arc::clone(&before);
         // Files are read and keys derived: not on the thread that accepts.
         let next = tokio::task::spawn_blocking(move || {
-            let shared = lasting.shared.clone();
-            earlier.next(config, &lasting.world, shared)
+            let next = earlier.next(config, &lasting.world, lasting.shared.clone())?;
+            shared::follow(lasting.shared.as_deref(), &next.0.config)?;
+            Ok::<_, GatewayError>(next)
         });
         let (mut next, renewal) = next.await.map_err(|error| GatewayError::Thread(error.into()))??;
         next.redirects_to(&sockets);

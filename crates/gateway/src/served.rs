@@ -48,8 +48,7 @@ impl Served {
         world: &Arc<World>,
         shared: Option<Arc<Shared>>,
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
-        let routes = Arc::new(routes(&config, Arc::clone(world))?);
-        routes.open(&config.sites)?;
+        let routes = open_routes(&config, world)?;
         let tls = Arc::new(Tls::open(&config, Arc::clone(world))?);
         let renewal = Renewal::open(&config, &tls, world, shared)?;
         let traffic = Traffic::after(None, &config);
@@ -67,8 +66,7 @@ impl Served {
         world: &Arc<World>,
         shared: Option<Arc<Shared>>,
     ) -> Result<(Self, Option<Renewal>), GatewayError> {
-        let routes = Arc::new(routes(&config, Arc::clone(world))?);
-        routes.open(&config.sites)?;
+        let routes = open_routes(&config, world)?;
         routes.go_on_from(&self.routes);
         let traffic = Traffic::after(Some(&self.traffic), &config);
         let tls = Tls::after(&self.tls, &config, Arc::clone(world))?;
@@ -135,14 +133,16 @@ fn continues(before: &Config, next: &Config) -> bool {
         })
 }
 
+/// With the files that they need read.
+fn open_routes(config: &Config, world: &Arc<World>) -> Result<Arc<Routes>, GatewayError> {
+    let routes = routes(config, Arc::clone(world))?;
+    routes.open(&config.sites)?;
+    Ok(Arc::new(routes))
+}
+
 fn routes(config: &Config, world: Arc<World>) -> Result<Routes, GatewayError> {
     let base = Shield::in_front().world(world).trusted_proxies(config.trusted_proxies.clone());
-    let routes = |keys: Option<&Keys>| {
-        Routes::new(&base, config, keys).map_err(|error| GatewayError::Setting {
-            message: error.to_string(),
-            hint: error.hint().to_owned(),
-        })
-    };
+    let routes = |keys: Option<&Keys>| Routes::new(&base, config, keys).map_err(GatewayError::from);
     let without = routes(None)?;
     let needs = without.shields().any(|(.., shield)| shield.needs_keys());
     let wants = without.shields().any(|(.., shield)| shield.wants_keys());

@@ -10,6 +10,7 @@ mod pool;
 mod secured;
 mod slot;
 mod sticky;
+mod streams;
 mod target;
 mod waiting;
 mod wire;

@@ -292,17 +292,6 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// The URLs of a cluster's servers stand one behind the other, with commas between.
-pub(crate) fn nodes(urls: &str) -> Vec<&str> {
-    // A password may hold a comma, but hardly one with a scheme behind it.
-    let more = ["redis://", "rediss://", "valkey://", "valkeys://"];
-    if more.iter().any(|scheme| urls.contains(&format!(",{scheme}"))) {
-        urls.split(',').collect()
-    } else {
-        vec![urls]
-    }
-}
-
 fn parse(url: &str) -> Result<ConnectionInfo, SettingError> {
     let info = url.into_connection_info().map_err(|_| no_url())?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {

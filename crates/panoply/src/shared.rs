@@ -15,11 +15,12 @@ mod postgres;
 mod redis;
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::keys::{Context, Seal};
 use crate::store::{Health, Standing, StoreError};
-use crate::{Clock, Keys, SettingError};
+use crate::{Clock, Keys, SettingError, StoreUrl};
 
 /// Small values under names, seen by all machines that share a store and keys. A clone of an `Arc` is how it is shared.
 ///
@@ -44,7 +45,7 @@ use crate::{Clock, Keys, SettingError};
 /// ```
 pub struct Shared {
     place: Place,
-    seal: Seal,
+    seal: RwLock<Seal>,
     clock: Clock,
     health: Health,
 }
@@ -64,13 +65,11 @@ impl Shared {
     /// When no other machine sees what is there, when it was not compiled in, or when the store does not take the URL.
     /// An error never shows what the URL holds: that may be a password.
     pub fn open(url: &str, keys: &Keys, clock: &Clock) -> Result<Self, SettingError> {
-        let place = match url.split(':').next().unwrap_or_default() {
+        let place = match StoreUrl::parse(url)? {
             #[cfg(feature = "redis")]
-            "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => {
-                Place::Redis(Box::new(redis::Redis::open(url)?))
-            }
+            StoreUrl::Redis(url) => Place::Redis(Box::new(redis::Redis::open(url)?)),
             #[cfg(feature = "postgres")]
-            "postgres" | "postgresql" => Place::Postgres(Box::new(postgres::Postgres::open(url)?)),
+            StoreUrl::Postgres(url) => Place::Postgres(Box::new(postgres::Postgres::open(url)?)),
             _ => {
                 return Err(SettingError::new(
                     "what is kept at this URL is not seen by other machines",
@@ -80,7 +79,7 @@ impl Shared {
         };
         Ok(Self {
             place,
-            seal: keys.seal("shared values"),
+            seal: RwLock::new(seal(keys)),
             clock: clock.clone(),
             health: Health::new("shared values", MEANWHILE),
         })
@@ -99,7 +98,7 @@ impl Shared {
             Place::Postgres(postgres) => postgres.read(name).await,
         })?;
         let Some(sealed) = sealed else { return Ok(None) };
-        let opened = self.seal.open(&context(name), sealed.as_bytes());
+        let opened = self.seal().open(&context(name), sealed.as_bytes());
         if opened.is_none() {
             tracing::warn!(
                 name,
@@ -115,16 +114,28 @@ impl Shared {
     /// # Errors
     /// When the store does not answer, or the value is longer than [`LONGEST_VALUE`].
     pub async fn write(&self, name: &str, value: &[u8], time: Duration) -> Result<(), StoreError> {
-        if value.len() > LONGEST_VALUE {
-            let message = format!("a value has {} bytes, at most {LONGEST_VALUE} were expected", value.len());
-            return Err(StoreError::Refused(message.into()));
-        }
-        let sealed = self.seal.seal(&context(name), value, self.clock.unix_time());
+        let sealed = self.sealed(name, value)?;
         self.heard(match &self.place {
             #[cfg(feature = "redis")]
             Place::Redis(redis) => redis.write(name, &sealed, time).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(postgres) => postgres.write(name, &sealed, time).await,
+        })
+    }
+
+    /// Writes where nothing stands under `name`, in one step of the store: of machines that all write at once, one does,
+    /// and all can then read what stands there. Says whether this one did. What was sealed with other keys stands there
+    /// too.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write). Perhaps it was written then, and perhaps not; to read tells.
+    pub async fn write_first(&self, name: &str, value: &[u8], time: Duration) -> Result<bool, StoreError> {
+        let sealed = self.sealed(name, value)?;
+        self.heard(match &self.place {
+            #[cfg(feature = "redis")]
+            Place::Redis(redis) => redis.write_first(name, &sealed, time).await,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(postgres) => postgres.write_first(name, &sealed, time).await,
         })
     }
 
@@ -170,10 +181,27 @@ impl Shared {
 }
 
 impl Shared {
+    /// Seals with `keys` from now on, and opens what any of them sealed.
+    pub fn follow(&self, keys: &Keys) {
+        *self.seal.write().unwrap_or_else(PoisonError::into_inner) = seal(keys);
+    }
+
     /// How the store does.
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.health.standing()
+    }
+
+    fn seal(&self) -> Seal {
+        self.seal.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn sealed(&self, name: &str, value: &[u8]) -> Result<String, StoreError> {
+        if value.len() > LONGEST_VALUE {
+            let message = format!("a value has {} bytes, at most {LONGEST_VALUE} were expected", value.len());
+            return Err(StoreError::Refused(message.into()));
+        }
+        Ok(self.seal().seal(&context(name), value, self.clock.unix_time()))
     }
 
     fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -201,6 +229,10 @@ pub const LONGEST_VALUE: usize = 40 * 1024;
 
 const MEANWHILE: &str = "certificates and keys of tickets that others have are not seen";
 
+fn seal(keys: &Keys) -> Seal {
+    keys.seal("shared values")
+}
+
 fn context(name: &str) -> Context<'_> {
     Context { site: "", name }
 }
@@ -223,7 +255,8 @@ mod tests {
             ("redis://:hunter2@127.0.0.1:1,redis://:hunter2@127.0.0.1:2", "127.0.0.1:2"),
             ("postgres://ann:hunter2@127.0.0.1/shop", "shop"),
             ("memory", "not seen by other machines"),
-            ("hunter2", "not seen by other machines"),
+            ("file:hunter2", "not seen by other machines"),
+            ("hunter2", "no store for this URL"),
             ("redis://ann:hunter2@127.0.0.1:port", "none that Redis has"),
             ("postgres://ann:hunter2@127.0.0.1:port/shop", "none that PostgreSQL has"),
         ] {

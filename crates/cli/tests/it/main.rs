@@ -47,6 +47,7 @@ mod smuggling;
 mod store;
 mod systemd;
 mod takeover;
+mod terminal;
 mod tls;
 mod tls_clients;
 mod tls_faults;

@@ -3,7 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use panoply::Keys;
+use panoply::shared::Shared;
 
 use crate::authority::{Authority, Issued, write};
 use crate::gateway::Gateway;
@@ -152,6 +155,37 @@ async fn a_visitor_resumes_at_whichever_machine_he_comes_to() {
     assert!(kept.contains("ticket key"), "the keys are in the store: {kept}");
     redis.signal("KILL");
     assert!(ask(&machines[1]).await, "what it has of the store it keeps while that is down");
+}
+
+/// What another machine has sealed with the new keys is opened once the file of keys was read again.
+#[tokio::test]
+async fn what_is_shared_follows_the_keys() {
+    let (shops, redis) = (Shops::new(), Redis::start());
+    let file = shops.folder.path().join("keys");
+    let [old, new, strange] = [(); 3].map(|()| Keys::generate());
+    write(&file, format!("{old}\n").as_bytes());
+    let more = format!("keys = {{ file = \"{}\" }}\nstore.url = \"{}\"", file.display(), redis.url());
+    let gateway = shops.start_with(&more);
+    // Both of hours that are over, which nobody makes keys for; the strange one is looked for last.
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 3_600;
+    let name = |ago: u64| format!("ticket key {}", now - ago);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !redis.ask("KEYS *ticket*").contains(&format!("ticket key {}", now + 1)) {
+        assert!(Instant::now() < deadline, "it has looked at all hours: {}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for (secret, ago) in [(&new, 3), (&strange, 2)] {
+        let another =
+            Shared::open(&redis.url(), &Keys::new([secret]).unwrap(), &panoply::Clock::system()).unwrap();
+        another.write(&name(ago), &[7; 48], Duration::from_secs(600)).await.unwrap();
+    }
+    write(&file, format!("{new}\n{old}\n").as_bytes());
+    gateway.signal("HUP");
+    gateway.logged("the configuration was read again");
+    let not_opened =
+        |ago| format!("a value in the store was not sealed with these keys name=\"{}\"", name(ago));
+    gateway.logged(&not_opened(2));
+    assert!(!gateway.log().contains(&not_opened(3)), "{}", gateway.log());
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ impl View {
 
     pub(super) fn health(&self) -> Health<'_> {
         let store =
-            Store { kind: &self.counting.kind, up: self.stores().iter().all(|(_, standing)| standing.is_up) };
+            Store { kind: self.counting.kind, up: self.stores().iter().all(|(_, standing)| standing.is_up) };
         Health { connections: self.connections(), bans: self.world.bans().all().len(), store }
     }
 
@@ -103,7 +103,7 @@ impl View {
             unmet: self.cuts.unmet.all(),
             bans: self.world.bans().all().len(),
             orders: self.orders.as_deref(),
-            store: &self.counting.kind,
+            store: self.counting.kind,
             stores: self.stores(),
             lines_dropped: self.log.as_ref().map(|log| log.dropped()),
             insured: self.counting.insured.as_ref().map(|insured| insured.state()),

@@ -8,7 +8,11 @@ use super::text::{Text, shown, text};
 
 /// Reads the path of a file or folder.
 pub(super) fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    text::<FilePath, D>(deserializer).map(|path| Some(path.0))
+    path(deserializer).map(Some)
+}
+
+pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    text::<FilePath, D>(deserializer).map(|path| path.0)
 }
 
 pub(super) struct FilePath(pub(super) PathBuf);

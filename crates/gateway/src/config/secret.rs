@@ -2,10 +2,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use panoply::SettingError;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess};
 
-use super::file_path;
-use super::keys::Variable;
+use super::discreet::{Discreet, Elsewhere, discreet};
 
 /// A text that others must not see, or where it is. No error shows what may be one.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,87 +39,32 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl<'de> Discreet<'de> for Secret {
+    const EXPECTED: &'static str = "a text, or a table with `env` or `file`";
+
+    fn wrong() -> SettingError {
+        SettingError::new(
+            "expected a text in quotes, or where it is, but found something else",
+            "write it in quotes, or where it is: `{ file = \"/etc/panoply/…\" }` or `{ env = \"PANOPLY_…\" }`",
+        )
+    }
+
+    fn of_text(text: &str) -> Result<Self, SettingError> {
+        if text.is_empty() { Err(Self::wrong()) } else { Ok(Self::Here(text.to_owned())) }
+    }
+
+    fn of_table<A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
+        Ok(match Elsewhere::of_table(table, Self::wrong)? {
+            Elsewhere::Variable(name) => Self::Variable(name),
+            Elsewhere::File(path) => Self::File(path),
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Source)
+        discreet(deserializer)
     }
-}
-
-struct Source;
-
-impl<'de> Visitor<'de> for Source {
-    type Value = Secret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, or a table with `env` or `file`")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
-        if text.is_empty() {
-            return Err(wrong().into_serde());
-        }
-        Ok(Secret::Here(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Secret, A::Error> {
-        let mut source = None;
-        while let Some(place) = table.next_key::<String>()? {
-            let found = match &*place {
-                "env" => Secret::Variable(table.next_value::<Variable>()?.0),
-                "file" => table.next_value::<File>()?.0,
-                date if date.starts_with('$') => return Err(wrong().into_serde()),
-                other => return Err(de::Error::unknown_field(other, &["env", "file"])),
-            };
-            if source.replace(found).is_some() {
-                return Err(wrong().into_serde());
-            }
-        }
-        source.ok_or_else(|| wrong().into_serde())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Secret, A::Error> {
-        Err(wrong().into_serde())
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
-        Err(wrong().into_serde())
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(wrong().into_serde())
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(wrong().into_serde())
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(wrong().into_serde())
-    }
-
-    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Secret, E> {
-        Err(wrong().into_serde())
-    }
-
-    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Secret, E> {
-        Err(wrong().into_serde())
-    }
-}
-
-struct File(Secret);
-
-impl<'de> Deserialize<'de> for File {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path = file_path::some(deserializer)?;
-        path.map(|path| Self(Secret::File(path))).ok_or_else(|| wrong().into_serde())
-    }
-}
-
-fn wrong() -> SettingError {
-    SettingError::new(
-        "expected a text in quotes, or where it is, but found something else",
-        "write it in quotes, or where it is: `{ file = \"/etc/panoply/…\" }` or `{ env = \"PANOPLY_…\" }`",
-    )
 }
 
 #[cfg(test)]

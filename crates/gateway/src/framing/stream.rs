@@ -1,32 +1,28 @@
 //! A connection whose bytes are judged on their way to hyper.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
-use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Framing;
 use crate::cuts::Cut;
+use crate::tap::Tap;
 use crate::worker::Open;
 
-pin_project! {
-    /// Reads through [`Framing`]; writes pass untouched.
-    #[derive(Debug)]
-    pub(crate) struct Strict<S> {
-        #[pin]
-        stream: S,
-        framing: Framing,
-        // What came while the answer to an upgrade was awaited.
-        early: Vec<u8>,
-        outcome: Outcome,
-        open: Arc<Open>,
-        // Whether a refused head was ended.
-        ended: bool,
-    }
+/// Reads through [`Framing`]; writes pass untouched.
+#[derive(Debug)]
+pub(crate) struct Strict {
+    framing: Framing,
+    /// What came while the answer to an upgrade was awaited.
+    early: Vec<u8>,
+    outcome: Outcome,
+    open: Arc<Open>,
+    /// Whether a refused head was ended.
+    ended: bool,
 }
 
 /// How an upgrade was answered: told by who answers, heeded by who reads.
@@ -49,54 +45,57 @@ impl Outcome {
     }
 }
 
-impl<S> Strict<S> {
-    /// Judges what `stream` brings; `open` is told what cannot stand. Whoever answers its requests has to say how
-    /// upgrades end.
-    pub(crate) fn new(stream: S, outcome: Outcome, open: Arc<Open>) -> Self {
-        Self { stream, framing: Framing::default(), early: Vec::new(), outcome, open, ended: false }
+impl Strict {
+    /// `open` is told what cannot stand. Whoever answers the requests of the stream has to say how upgrades end.
+    pub(crate) fn new(outcome: Outcome, open: Arc<Open>) -> Self {
+        Self { framing: Framing::default(), early: Vec::new(), outcome, open, ended: false }
     }
 }
 
-impl<S: AsyncRead> AsyncRead for Strict<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut this = self.project();
+impl Tap for Strict {
+    fn read<S: AsyncRead>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         // What could not stand was read as NUL. Once more there is the end of a head, so that hyper looks at what it has
         // and answers 400; and then nothing, since in a body or in trailers it would wait on.
-        if let Some(fault) = this.framing.fault() {
-            if !std::mem::replace(this.ended, true) && buf.remaining() >= END.len() {
+        if let Some(fault) = self.framing.fault() {
+            if !std::mem::replace(&mut self.ended, true) && buf.remaining() >= END.len() {
                 buf.put_slice(END);
                 return Poll::Ready(Ok(()));
             }
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
         }
         loop {
-            if this.framing.is_held() {
-                match this.outcome.take() {
-                    STAYED => this.framing.stayed(),
-                    SWITCHED => this.framing.switched(),
+            if self.framing.is_held() {
+                match self.outcome.take() {
+                    STAYED => self.framing.stayed(),
+                    SWITCHED => self.framing.switched(),
                     // Who answers wakes this task, since it is the same: hyper begins to time the next head then, and
                     // so asks for it. A visitor that leaves is seen meanwhile.
-                    _ => return wait(this.stream.as_mut(), cx, this.early),
+                    _ => return wait(stream, cx, &mut self.early),
                 }
             }
             let before = buf.filled().len();
-            if this.early.is_empty() {
-                ready!(this.stream.as_mut().poll_read(cx, buf))?;
+            if self.early.is_empty() {
+                ready!(stream.as_mut().poll_read(cx, buf))?;
             } else {
-                let there = this.early.len().min(buf.remaining());
-                buf.put_slice(this.early.split_at(there).0);
-                this.early.drain(..there);
+                let there = self.early.len().min(buf.remaining());
+                buf.put_slice(self.early.split_at(there).0);
+                self.early.drain(..there);
             }
             let Some(fresh) = buf.filled_mut().get_mut(before..).filter(|fresh| !fresh.is_empty()) else {
                 return Poll::Ready(Ok(())); // the end
             };
-            let taken = this.framing.see(fresh);
-            if let Some(fault) = this.framing.fault() {
+            let taken = self.framing.see(fresh);
+            if let Some(fault) = self.framing.fault() {
                 tracing::debug!(%fault, "a request can be read in two ways, its connection is closed");
-                this.open.cut(Cut::Framing);
+                self.open.cut(Cut::Framing);
             }
             if let Some(rest) = fresh.get(taken..).filter(|rest| !rest.is_empty()) {
-                this.early.splice(..0, rest.iter().copied());
+                self.early.splice(..0, rest.iter().copied());
                 buf.set_filled(before + taken);
             }
             if taken > 0 {
@@ -122,32 +121,6 @@ fn wait<S: AsyncRead>(
         early.extend_from_slice(buf.filled());
     }
     Poll::Pending
-}
-
-impl<S: AsyncWrite> AsyncWrite for Strict<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 const END: &[u8] = b"\0\n\n";

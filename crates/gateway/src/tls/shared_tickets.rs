@@ -12,11 +12,11 @@ use super::tickets::{Hour, LIFETIME, ROTATION, TicketKey, TicketKeys, hour, rand
 ///
 /// A store that does not answer is no reason not to serve: then each machine seals with keys of its own, and a visitor
 /// who comes to another shakes hands anew.
-pub(super) async fn exchange(keys: &TicketKeys, shared: &Shared, holder: &str, now: Duration) {
+pub(super) async fn exchange(keys: &TicketKeys, shared: &Shared, now: Duration) {
     let this = hour(now);
     let hours = this.saturating_sub(LIFETIME.as_secs() / ROTATION.as_secs())..=this + 1;
     for hour in hours.filter(|hour| !keys.is_shared(*hour)) {
-        match take(shared, hour, holder, hour >= this).await {
+        match take(shared, hour, hour >= this).await {
             Ok(Some(key)) => keys.adopt(key, now),
             Ok(None) => {}
             Err(error) => {
@@ -26,24 +26,18 @@ pub(super) async fn exchange(keys: &TicketKeys, shared: &Shared, holder: &str, n
     }
 }
 
-/// The key of an hour, which is made where it `may_be_made` and no other machine is about to.
-async fn take(
-    shared: &Shared,
-    hour: Hour,
-    holder: &str,
-    may_be_made: bool,
-) -> Result<Option<TicketKey>, StoreError> {
+/// The key of an hour, which is made where it `may_be_made` and is not there. All machines may make one at once: the
+/// first that is written stays, and each takes what stands there, so that no two seal with different ones. That was
+/// perhaps sealed with keys which this machine has yet to be given: then it waits for those, and changes nothing.
+async fn take(shared: &Shared, hour: Hour, may_be_made: bool) -> Result<Option<TicketKey>, StoreError> {
     let name = format!("ticket key {hour}");
-    let found = shared.read(&name).await?;
-    if found.is_some() || !may_be_made || !shared.claim(&name, holder, CLAIM).await? {
-        return Ok(found.and_then(|bytes| TicketKey::of(hour, &bytes)));
+    let mut found = shared.read(&name).await?;
+    if found.is_none()
+        && may_be_made
+        && let Ok(fresh) = random_bytes()
+    {
+        shared.write_first(&name, &*fresh, ROTATION * 2 + LIFETIME).await?;
+        found = shared.read(&name).await?;
     }
-    if let Ok(fresh) = random_bytes() {
-        shared.write(&name, &*fresh, ROTATION * 2 + LIFETIME).await?;
-    }
-    // Where two made one nevertheless, both take what stands there now.
-    Ok(shared.read(&name).await?.and_then(|bytes| TicketKey::of(hour, &bytes)))
+    Ok(found.and_then(|bytes| TicketKey::of(hour, &bytes)))
 }
-
-/// Long enough to make a key, short enough for the next look at the store.
-const CLAIM: Duration = Duration::from_secs(10);

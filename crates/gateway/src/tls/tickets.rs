@@ -51,20 +51,23 @@ impl TicketKeys {
     /// When the system has no random numbers: then all stays as it is.
     pub(crate) fn rotate(&self, now: Duration) -> Result<(), Unspecified> {
         let now = hour(now);
-        let mut opens = self.0.load().opens.clone();
-        if !opens.iter().any(|key| key.hour == now) {
-            opens.push(TicketKey::random(now)?);
-        }
-        self.0.store(Arc::new(Ring::new(opens, now)));
+        let has_one = |ring: &Ring| ring.opens.iter().any(|key| key.hour == now);
+        let fresh = if has_one(&self.0.load()) { None } else { Some(TicketKey::random(now)?) };
+        self.0.rcu(|ring| {
+            let fresh = fresh.iter().filter(|_| !has_one(ring));
+            Ring::new(ring.opens.iter().chain(fresh).cloned().collect(), now)
+        });
         Ok(())
     }
 
     /// Takes a key that other machines have too. It goes before one of this machine's own.
     pub(crate) fn adopt(&self, key: TicketKey, now: Duration) {
-        let mut opens = self.0.load().opens.clone();
-        opens.retain(|old| old.name != key.name);
-        opens.insert(0, TicketKey { is_shared: true, ..key });
-        self.0.store(Arc::new(Ring::new(opens, hour(now))));
+        let key = TicketKey { is_shared: true, ..key };
+        // Who keeps what was served before a reload may be at it still: neither loses what the other has put in.
+        self.0.rcu(|ring| {
+            let others = ring.opens.iter().filter(|old| old.name != key.name);
+            Ring::new(std::iter::once(&key).chain(others).cloned().collect(), hour(now))
+        });
     }
 
     /// Whether the key of an hour is one that other machines have too.

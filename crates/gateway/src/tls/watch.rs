@@ -25,7 +25,6 @@ impl Tls {
         let changed = Arc::clone(&self.changed);
         let folders = self.folders();
         let _watcher = watcher(&folders, &changed);
-        let holder = format!("{:032x}", self.world.random());
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -35,7 +34,7 @@ impl Tls {
             }
             let (tls, now) = (Arc::clone(&self), self.world.unix_time());
             if let Some(shared) = &shared {
-                exchange(&tls.common.tickets, shared, &holder, now).await;
+                exchange(&tls.common.tickets, shared, now).await;
             }
             if tls.common.tickets.rotate(now).is_err() {
                 tracing::error!(

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::slot::Key;
+use super::streams::Streams;
 use super::wire::Received;
 use crate::clock;
 use crate::progress::Progress;
@@ -43,7 +44,7 @@ pub(crate) struct Lease {
 enum Sender {
     /// HTTP/1.1: one after the other.
     Alone(http1::SendRequest<Outgoing>),
-    /// HTTP/2: many at once. How many streams the app takes, hyper minds; the others wait in its queue.
+    /// HTTP/2: as many at once as the app takes, or as share one.
     Shared(Shared),
 }
 
@@ -51,15 +52,21 @@ enum Sender {
 #[derive(Clone)]
 struct Shared {
     sender: http2::SendRequest<Outgoing>,
+    streams: Streams,
     made: Instant,
     /// As many as there are of it beside the pool's own, so many requests are on the connection.
     load: Arc<()>,
 }
 
 impl Shared {
-    /// Whether there is room for one more: all that are on it may be left unread, and there is window for the others.
+    /// Whether there is room for one more: the app takes it, and all that are on it may be left unread, and there is
+    /// window for the others.
     fn has_room(&self) -> bool {
-        !self.sender.is_closed() && Arc::strong_count(&self.load) <= MOST_ON_ONE
+        !self.sender.is_closed() && self.load() < self.streams.most().min(MOST_ON_ONE)
+    }
+
+    fn load(&self) -> usize {
+        Arc::strong_count(&self.load) - 1
     }
 }
 
@@ -72,9 +79,9 @@ impl Lease {
     }
 
     /// One of many on a connection that this thread shares from now on.
-    pub(super) fn share(sender: http2::SendRequest<Outgoing>, key: Key) -> Self {
+    pub(super) fn share(sender: http2::SendRequest<Outgoing>, streams: Streams, key: Key) -> Self {
         let made = clock::now();
-        let shared = Shared { sender, made, load: Arc::default() };
+        let shared = Shared { sender, streams, made, load: Arc::default() };
         POOL.with_borrow_mut(|pool| {
             if let Some(place) = place(pool, key) {
                 place.shared.push((shared.clone(), made));
@@ -173,6 +180,34 @@ pub(super) fn idle(key: Key) -> Option<Lease> {
     })
 }
 
+/// Waits until the app has said of each open connection how many it takes at once: it says so first of all. One that is
+/// too busy to say anything has as many wait for it as share one.
+pub(super) async fn settled(key: Key) {
+    let unknown = |place: &Place| {
+        let mut open = place.shared.iter().map(|(shared, _)| shared).filter(|one| !one.sender.is_closed());
+        open.find(|one| !one.streams.are_known()).map(|one| (one.streams.clone(), one.made + PATIENCE))
+    };
+    let unknown = POOL.with_borrow_mut(|pool| place(pool, key).and_then(|place| unknown(place)));
+    if let Some((streams, until)) = unknown
+        && tokio::time::timeout_at(until, streams.known()).await.is_err()
+    {
+        streams.are(MOST_ON_ONE);
+    }
+}
+
+/// Where there may be no more connections: the one with the fewest, behind whom this request waits.
+pub(super) fn crowded(key: Key) -> Option<Lease> {
+    POOL.with_borrow_mut(|pool| {
+        let place = place(pool, key)?;
+        place.shared.retain(|(shared, _)| !shared.sender.is_closed());
+        if place.shared.len() < MOST_SHARED {
+            return None;
+        }
+        let (shared, _) = place.shared.iter().min_by_key(|(shared, _)| shared.load())?;
+        Some(Lease::of(Sender::Shared(shared.clone()), Received::default(), key))
+    })
+}
+
 /// Closes what lay idle too long; each thread calls it about once a second.
 pub(crate) fn prune() {
     let now = clock::now();
@@ -181,9 +216,9 @@ pub(crate) fn prune() {
             let is_open =
                 |lease: &Lease| matches!(&lease.sender, Sender::Alone(sender) if !sender.is_closed());
             place.idle.retain(|idle| now < idle.until && is_open(&idle.lease));
-            // Requests that are under way on it have it as long as they need it.
             place.shared.retain(|(shared, used)| {
-                !shared.sender.is_closed() && now.saturating_duration_since(*used) <= SHARED_REST
+                let is_used = shared.load() > 0 || now.saturating_duration_since(*used) <= SHARED_REST;
+                !shared.sender.is_closed() && is_used
             });
         }
     });
@@ -253,8 +288,13 @@ fn announced_timeout(headers: &HeaderMap) -> Option<Duration> {
 const DEFAULT_REST: Duration = Duration::from_secs(4);
 /// A shared connection costs the app little, and a new one costs the next visitor a round trip or three.
 const SHARED_REST: Duration = Duration::from_secs(60);
+/// Longer than an app's first words take, and short beside what a visitor waits.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So many answers have a stream's window each, and the connection's is not used up (target.rs). Most apps take a hundred.
 const MOST_ON_ONE: usize = 60;
+/// For each thread and target. An app that takes a hundred at once has room for more than there are places for visitors;
+/// one that takes three, for as many as it will ever answer.
+const MOST_SHARED: usize = 256;
 /// For each thread and target; more would only be opened by a burst and then lie about.
 const MAX_IDLE: usize = 64;
 

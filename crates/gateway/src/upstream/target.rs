@@ -19,11 +19,13 @@ use super::health::{Chance, Change, Failure, Health};
 use super::pool::{self, Busy, Lease, Outgoing};
 use super::secured::Secured;
 use super::slot::Slot;
+use super::streams::Streams;
 use super::waiting::{Place, Waiting};
-use super::wire::Wire;
+use super::wire::Received;
 use crate::clock;
 use crate::config::{Scheme, Upstream};
 use crate::places::Asker;
+use crate::tap::Tapped;
 
 /// One of the places.
 #[derive(Debug)]
@@ -78,9 +80,13 @@ impl Target {
             }
             let gate = pool::gate(self.slot.key()).unwrap_or_default();
             let _alone = gate.lock().await;
+            pool::settled(self.slot.key()).await;
             match self.idle() {
                 Some(lease) => Ok(lease), // somebody was quicker
-                None => self.open(secured).await,
+                None => match pool::crowded(self.slot.key()) {
+                    Some(lease) => Ok(lease),
+                    None => self.open(secured).await,
+                },
             }
         };
         tokio::time::timeout(deadline, connect).await?
@@ -111,7 +117,8 @@ impl Target {
         &self,
         stream: S,
     ) -> io::Result<Lease> {
-        let (stream, received) = Wire::new(stream);
+        let received = Received::default();
+        let stream = Tapped::new(stream, received.clone());
         // Told how many headers to read, hyper makes room for them anew with every answer; its own 100 cost nothing.
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
@@ -129,6 +136,8 @@ impl Target {
         &self,
         stream: S,
     ) -> io::Result<Lease> {
+        let streams = Streams::default();
+        let stream = Tapped::new(stream, streams.clone());
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(MAX_HEAD as u32)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -137,11 +146,12 @@ impl Target {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
+        let driven = streams.clone().drive(connection, http2::Connection::current_max_send_streams);
         tokio::spawn(async move {
             // How it ended is told to whoever waits for an answer on it.
-            let _ = connection.await;
+            let _ = driven.await;
         });
-        Ok(Lease::share(sender, self.slot.key()))
+        Ok(Lease::share(sender, streams, self.slot.key()))
     }
 
     /// A place among those who wait, of whom there may be `most`.

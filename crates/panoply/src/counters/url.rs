@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Counters, Memory};
-use crate::{Clock, SettingError};
+use crate::{Clock, SettingError, StoreUrl};
 
 /// The counters at `url`, by `clock`. Nothing is asked of a server before the first use.
 ///
@@ -18,7 +18,7 @@ use crate::{Clock, SettingError};
 /// # fn main() -> Result<(), panoply::SettingError> {
 /// let failures = counters::open("memory", &Clock::system())?;
 /// let error = counters::open("mysql://root:hunter2@db.example", &Clock::system()).unwrap_err();
-/// assert_eq!(error.to_string(), "nothing counts in `mysql`");
+/// assert_eq!(error.to_string(), "there is no store for `mysql`");
 /// assert!(error.hint().contains("postgres://"));
 /// # Ok(())
 /// # }
@@ -28,27 +28,20 @@ use crate::{Clock, SettingError};
 /// When nothing counts there, when it was not compiled in, or when it does not take the URL. An error never shows
 /// what the URL holds: that may be a password.
 pub fn open(url: &str, clock: &Clock) -> Result<Arc<dyn Counters>, SettingError> {
-    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    match scheme {
-        "memory" if rest.is_empty() => Ok(Arc::new(Memory::with_clock(clock.clone()))),
-        "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => redis(url),
-        "postgres" | "postgresql" => postgres(url, clock),
-        _ => {
-            // What stands before the colon is a scheme only where it looks like one.
-            let named =
-                url.contains(':') && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-            let what = if named { format!("in `{scheme}`") } else { "at this URL".to_owned() };
-            Err(SettingError::new(
-                format!("nothing counts {what}"),
-                "write memory, redis://…, rediss://… or postgres://…",
-            ))
-        }
+    match StoreUrl::parse(url)? {
+        StoreUrl::Memory => Ok(Arc::new(Memory::with_clock(clock.clone()))),
+        StoreUrl::Redis(url) => redis(url),
+        StoreUrl::Postgres(url) => postgres(url, clock),
+        StoreUrl::File(_) => Err(SettingError::new(
+            "nothing counts in a file",
+            "write memory, which a gateway keeps over a restart, redis://…, rediss://… or postgres://…",
+        )),
     }
 }
 
 #[cfg(feature = "redis")]
 fn redis(url: &str) -> Result<Arc<dyn Counters>, SettingError> {
-    let nodes = crate::redis_servers::nodes(url);
+    let nodes = crate::store_url::nodes(url);
     let several = nodes.len() > 1;
     Ok(Arc::new(if several { super::Redis::cluster(nodes)? } else { super::Redis::connect(url)? }))
 }
@@ -60,20 +53,12 @@ fn postgres(url: &str, clock: &Clock) -> Result<Arc<dyn Counters>, SettingError>
 
 #[cfg(not(feature = "redis"))]
 fn redis(_: &str) -> Result<Arc<dyn Counters>, SettingError> {
-    Err(not_compiled_in("redis"))
+    Err(crate::store_url::not_compiled_in("redis"))
 }
 
 #[cfg(not(feature = "postgres"))]
 fn postgres(_: &str, _: &Clock) -> Result<Arc<dyn Counters>, SettingError> {
-    Err(not_compiled_in("postgres"))
-}
-
-#[cfg(not(all(feature = "redis", feature = "postgres")))]
-fn not_compiled_in(feature: &str) -> SettingError {
-    SettingError::new(
-        format!("this program was built without the counters of `{feature}`"),
-        format!("build it with panoply's cargo feature `{feature}`"),
-    )
+    Err(crate::store_url::not_compiled_in("postgres"))
 }
 
 #[cfg(test)]
@@ -90,10 +75,11 @@ mod tests {
             ("redis://:hunter2@127.0.0.1:1,redis://:hunter2@127.0.0.1:2", "127.0.0.1:2"),
             ("redis://:hunter2,more@127.0.0.1:1", "Redis"),
             ("postgres://ann:hunter2@127.0.0.1/shop", "Postgres"),
-            ("", "nothing counts at this URL"),
-            ("memory:hunter2", "nothing counts in `memory`"),
-            ("an hunter2://x", "nothing counts at this URL"),
-            ("mongodb://ann:hunter2@127.0.0.1", "nothing counts in `mongodb`"),
+            ("", "no store for this URL"),
+            ("memory:hunter2", "no store for `memory`"),
+            ("an hunter2://x", "no store for this URL"),
+            ("file:counts", "nothing counts in a file"),
+            ("mongodb://ann:hunter2@127.0.0.1", "no store for `mongodb`"),
             ("redis://ann:hunter2@127.0.0.1:port", "none that Redis has"),
             ("redis://:hunter2@127.0.0.1:1,redis://:other@127.0.0.1:2", "same user and password"),
             ("postgres://ann:hunter2@127.0.0.1:port/shop", "none that PostgreSQL has"),

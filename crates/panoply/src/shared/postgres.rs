@@ -32,10 +32,30 @@ impl Postgres {
              ON CONFLICT (name) DO UPDATE SET value = excluded.value, expire = excluded.expire"
         );
         self.server(sql, &[&value(name), &sealed, &milliseconds(time)]).await?;
-        // Each value has a name that comes again, or few of them: so seldom is enough.
+        self.clear().await;
+        Ok(())
+    }
+
+    pub(super) async fn write_first(
+        &self,
+        name: &str,
+        sealed: &str,
+        time: Duration,
+    ) -> Result<bool, StoreError> {
+        let sql = format!(
+            "INSERT INTO panoply_shared AS was (name, value, expire) VALUES ($1, $2, {NOW} + $3::bigint) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value, expire = excluded.expire \
+             WHERE was.expire <= {NOW} RETURNING true"
+        );
+        let rows = self.server(sql, &[&value(name), &sealed, &milliseconds(time)]).await?;
+        self.clear().await;
+        Ok(!rows.is_empty())
+    }
+
+    /// Takes out what has ended long ago. Each value has a name that comes again, or few of them: so seldom is enough.
+    async fn clear(&self) {
         let ended = format!("DELETE FROM panoply_shared WHERE expire < {NOW} - 3600000");
         let _ = self.server(ended, &[]).await; // the next one does it too
-        Ok(())
     }
 
     pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {

@@ -5,8 +5,9 @@ use redis::cmd;
 
 use super::milliseconds;
 use crate::SettingError;
-use crate::redis_servers::{Question, Servers, nodes};
+use crate::redis_servers::{Question, Servers};
 use crate::store::StoreError;
+use crate::store_url::nodes;
 
 /// In Redis, alone or as a cluster: each verb is one step on one key.
 pub(super) struct Redis(Servers);
@@ -29,6 +30,20 @@ impl Redis {
         let mut write = cmd("SET");
         write.arg(value(name)).arg(sealed).arg("PX").arg(milliseconds(time));
         self.0.ask(Question::One(write)).await
+    }
+
+    /// Where it was asked twice because the connection broke, the second time finds what the first has written, and says
+    /// that it did not.
+    pub(super) async fn write_first(
+        &self,
+        name: &str,
+        sealed: &str,
+        time: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut write = cmd("SET");
+        write.arg(value(name)).arg(sealed).arg("NX").arg("PX").arg(milliseconds(time));
+        let done: Option<String> = self.0.ask(Question::One(write)).await?;
+        Ok(done.is_some())
     }
 
     pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {

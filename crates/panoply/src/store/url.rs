@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Memory, Store};
-use crate::{Clock, SettingError};
+use crate::{Clock, SettingError, StoreUrl};
 
 /// The store at `url`, by `clock`. Only a file is opened at once; servers are asked at the first use.
 ///
@@ -29,22 +29,11 @@ use crate::{Clock, SettingError};
 /// When there is no such store, when it was not compiled in, or when the store does not take the URL. An error never
 /// shows what the URL holds: that may be a password.
 pub fn open(url: &str, clock: &Clock) -> Result<Arc<dyn Store>, SettingError> {
-    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    match scheme {
-        "memory" if rest.is_empty() => Ok(Arc::new(Memory::with_clock(clock.clone()))),
-        "file" => file(rest, clock),
-        "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => redis(url, clock),
-        "postgres" | "postgresql" => postgres(url, clock),
-        _ => {
-            // What stands before the colon is a scheme only where it looks like one.
-            let named =
-                url.contains(':') && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-            let what = if named { format!("`{scheme}`") } else { "this URL".to_owned() };
-            Err(SettingError::new(
-                format!("there is no store for {what}"),
-                "write memory, file:PATH, redis://…, rediss://… or postgres://…",
-            ))
-        }
+    match StoreUrl::parse(url)? {
+        StoreUrl::Memory => Ok(Arc::new(Memory::with_clock(clock.clone()))),
+        StoreUrl::File(path) => file(path, clock),
+        StoreUrl::Redis(url) => redis(url, clock),
+        StoreUrl::Postgres(url) => postgres(url, clock),
     }
 }
 
@@ -62,7 +51,7 @@ fn file(path: &str, clock: &Clock) -> Result<Arc<dyn Store>, SettingError> {
 
 #[cfg(feature = "redis")]
 fn redis(url: &str, clock: &Clock) -> Result<Arc<dyn Store>, SettingError> {
-    let nodes = crate::redis_servers::nodes(url);
+    let nodes = crate::store_url::nodes(url);
     let several = nodes.len() > 1;
     let store = if several { super::Redis::cluster(nodes)? } else { super::Redis::connect(url)? };
     Ok(Arc::new(store.clock(clock.clone())))
@@ -75,25 +64,17 @@ fn postgres(url: &str, clock: &Clock) -> Result<Arc<dyn Store>, SettingError> {
 
 #[cfg(not(feature = "file"))]
 fn file(_: &str, _: &Clock) -> Result<Arc<dyn Store>, SettingError> {
-    Err(not_compiled_in("file"))
+    Err(crate::store_url::not_compiled_in("file"))
 }
 
 #[cfg(not(feature = "redis"))]
 fn redis(_: &str, _: &Clock) -> Result<Arc<dyn Store>, SettingError> {
-    Err(not_compiled_in("redis"))
+    Err(crate::store_url::not_compiled_in("redis"))
 }
 
 #[cfg(not(feature = "postgres"))]
 fn postgres(_: &str, _: &Clock) -> Result<Arc<dyn Store>, SettingError> {
-    Err(not_compiled_in("postgres"))
-}
-
-#[cfg(not(all(feature = "file", feature = "redis", feature = "postgres")))]
-fn not_compiled_in(feature: &str) -> SettingError {
-    SettingError::new(
-        format!("this program was built without the store `{feature}`"),
-        format!("build it with panoply's cargo feature `{feature}`"),
-    )
+    Err(crate::store_url::not_compiled_in("postgres"))
 }
 
 #[cfg(test)]

@@ -47,8 +47,10 @@ async fn keeps_every_promise(url: &str) {
     let [one, two] = [open(url, &[&old]), open(url, &[&new, &old])];
     values(&one, &two).await;
     sealed(url, &one, &two, &new).await;
+    followed(url, &old, &new).await;
     claims(&one, &two).await;
     one_of_many(url, &old).await;
+    first_of_many(url, &[&old, &new]).await;
     everything_ends(&one).await;
 }
 
@@ -80,6 +82,22 @@ async fn sealed(url: &str, one: &Shared, two: &Shared, new: &str) {
     two.remove("sealed").await.unwrap();
 }
 
+/// Who is given other keys while he runs has them at once.
+async fn followed(url: &str, old: &str, new: &str) {
+    let [one, two] = [open(url, &[old]), open(url, &[old])];
+    one.write("before", b"old", LONG).await.unwrap();
+    one.follow(&Keys::new([new, old]).unwrap());
+    assert_eq!(one.read("before").await.unwrap().unwrap(), b"old", "by the key that is kept");
+    one.write("after", b"new", LONG).await.unwrap();
+    assert_eq!(two.read("after").await.unwrap(), None);
+    two.follow(&Keys::new([new]).unwrap());
+    assert_eq!(two.read("after").await.unwrap().unwrap(), b"new");
+    assert_eq!(two.read("before").await.unwrap(), None, "by the key that is gone");
+    for name in ["before", "after"] {
+        one.remove(name).await.unwrap();
+    }
+}
+
 async fn claims(one: &Shared, two: &Shared) {
     one.write("task", b"a value", LONG).await.unwrap();
     assert!(one.claim("task", "one", LONG).await.unwrap());
@@ -106,6 +124,31 @@ async fn one_of_many(url: &str, key: &str) {
     }
     let held = tries.join_all().await.into_iter().filter(|held| *held).count();
     assert_eq!(held, 1);
+}
+
+/// Also where they have different keys: what stands there stays.
+async fn first_of_many(url: &str, secrets: &[&str]) {
+    let mut tries = tokio::task::JoinSet::new();
+    for number in 0..16_u8 {
+        let shared = open(url, &[secrets[usize::from(number) % secrets.len()]]);
+        tries.spawn(async move {
+            let wrote = shared.write_first("first", &[number], SHORT).await.unwrap();
+            (wrote.then_some(number), shared.read("first").await.unwrap())
+        });
+    }
+    let told = tries.join_all().await;
+    let wrote: Vec<_> = told.iter().filter_map(|(wrote, _)| *wrote).collect();
+    let [first] = wrote[..] else { panic!("one wrote, but {wrote:?} did") };
+    let mut read = told.iter().filter_map(|(_, read)| read.as_deref());
+    assert!(read.all(|value| value == [first]), "all who can read it read the same");
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    let late = open(url, &[secrets[0]]);
+    assert!(
+        late.write_first("first", b"again", SHORT).await.unwrap(),
+        "what has ended stands in nobody's way"
+    );
+    assert!(!late.write_first("first", b"and again", SHORT).await.unwrap());
+    late.remove("first").await.unwrap();
 }
 
 async fn everything_ends(one: &Shared) {

@@ -38,6 +38,26 @@ async fn an_app_that_says_good_bye_loses_no_read_and_does_nothing_twice() {
     assert!(sessions.lines().any(|most| most.parse::<u32>().unwrap() > 1), "several on one: {sessions:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_what_an_app_takes_at_once_another_connection_is_opened() {
+    let folder = Scratch::new();
+    let ledger = folder.path().join("ledger");
+    let environment = [("NAME", "red"), ("LEDGER", ledger.to_str().unwrap()), ("STREAMS", "3")];
+    let app = Node::start_with("place.js", &environment);
+    let app = format!("[[site]]\nhosts = ['localhost']\nupstream = 'h2c://{}'\n", app.address());
+    let gateway = started(&format!("{app}upstreams.answer = '5s'\n"));
+    // The app answers nobody before all are there: who had to wait for another would wait for ever.
+    for round in 0..3 {
+        let mut asked = tokio::task::JoinSet::new();
+        for _ in 0..30 {
+            let client = gateway.client();
+            asked.spawn(async move { client.get("/together/30").await.status });
+        }
+        let statuses = asked.join_all().await;
+        assert!(statuses.iter().all(|status| *status == 200), "round {round}: {statuses:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_stream_is_sent_again_over_tls_too() {
     let folder = Scratch::new();

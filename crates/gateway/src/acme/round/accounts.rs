@@ -1,11 +1,12 @@
 //! The account at an authority: found, or made under a key that is written down before.
 
-use instant_acme::{Account, AccountCredentials, ExternalAccountKey, Key, NewAccount};
+use instant_acme::{Account, AccountCredentials, HttpClient, Key};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use super::Round;
 use crate::acme::Kept;
+use crate::acme::binding::Binding;
 use crate::acme::trouble::Trouble;
 
 impl Round<'_> {
@@ -29,29 +30,26 @@ impl Round<'_> {
     async fn open_account(&self, place: Where) -> Result<Account, Trouble> {
         let (kept, directory) = self.place(place);
         let of = |error| Trouble::of(error, self.acme.client.seen());
-        let builder = Account::builder_with_http(Box::new(self.acme.client.clone()));
+        let client = self.acme.client.clone();
         let text = kept.read(ACCOUNT).await.map_err(|reason| Trouble::Unkept { reason })?.map(Zeroizing::new);
         if let Some(credentials) =
             text.and_then(|text| serde_json::from_slice::<AccountCredentials>(&text).ok())
         {
+            let builder = Account::builder_with_http(Box::new(client));
             return builder.from_credentials(credentials).await.map_err(of);
         }
         let contact = format!("mailto:{}", self.acme.settings.contact);
-        let new =
-            NewAccount { contact: &[&contact], terms_of_service_agreed: true, only_return_existing: false };
-        let bound = self.acme.settings.external_account.as_ref();
-        let bound = bound.map(|account| ExternalAccountKey::new(account.id.clone(), &account.key));
-        let (account, credentials) = match bound {
-            // The library takes no key of ours for it: a kill just now leaves an account that nobody uses.
-            Some(bound) => builder.create(&new, directory.to_owned(), Some(&bound)).await.map_err(of)?,
-            None => {
-                let key = account_key(kept).await?;
-                let (account, credentials) =
-                    builder.create_from_key(key, directory.to_owned()).await.map_err(of)?;
-                account.update_contacts(new.contact).await.map_err(of)?;
-                (account, credentials)
+        let (key, der) = account_key(kept).await?;
+        let client: Box<dyn HttpClient> = match self.acme.settings.external_account.clone() {
+            Some(customer) => {
+                Box::new(Binding::new(client, contact.clone(), customer, der.secret_der()).map_err(of)?)
             }
+            None => Box::new(client),
         };
+        let builder = Account::builder_with_http(client);
+        let (account, credentials) =
+            builder.create_from_key((key, der), directory.to_owned()).await.map_err(of)?;
+        account.update_contacts(&[&contact]).await.map_err(of)?;
         let text = serde_json::to_vec(&credentials)
             .map_err(|error| Trouble::Unkept { reason: error.to_string() })?;
         kept.write(ACCOUNT, &Zeroizing::new(text)).await.map_err(|reason| Trouble::Unkept { reason })?;

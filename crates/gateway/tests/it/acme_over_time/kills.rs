@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use panoply_gateway::acme::{ExternalAccount, Settings};
 use tokio::sync::Notify;
 
 use super::world::World;
-use crate::ca::{DAY, HOUR, Mood};
+use crate::ca::{DAY, HOUR, Mood, Rules};
 
 /// Killed before the authority heard of a request, or after it has done what was asked and nobody was told.
 #[derive(Clone, Copy, Debug)]
@@ -16,10 +17,27 @@ enum Killed {
 
 #[tokio::test]
 async fn a_first_order_survives_a_kill_at_every_request() {
+    first_orders(|_| {}, |_| {}).await;
+}
+
+/// Some authorities bind one account to a customer and no second.
+#[tokio::test]
+async fn an_account_that_is_bound_to_a_customer_survives_as_well() {
+    let secret = b"thirty-two bytes of a secret....";
+    let customer = || ExternalAccount { id: "customer".into(), key: secret.to_vec().into() };
+    first_orders(
+        |settings| settings.external_account = Some(customer()),
+        |rules| rules.external_accounts = [("customer".into(), secret.to_vec())].into(),
+    )
+    .await;
+}
+
+async fn first_orders(set: impl Fn(&mut Settings), rule: impl Fn(&mut Rules)) {
     for killed in [Killed::Before, Killed::After] {
         let mut step = 0;
         loop {
-            let mut world = World::new(&["shop.example"]).await;
+            let mut world = World::with(&["shop.example"], &set).await;
+            world.ca.rules(&rule);
             let was_killed = kill_at(&mut world, step, killed).await;
             if !was_killed {
                 break;
