@@ -12,7 +12,7 @@ use panoply::Period;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::admin::{Admin, View};
 use crate::config::Config;
@@ -23,6 +23,7 @@ use crate::listen::{Socket, Sockets};
 use crate::places::Places;
 use crate::renewal::Renewal;
 use crate::served::{Era, Served};
+use crate::takeover::LAST_COUNTS;
 use crate::worker::{Accepted, Worker};
 use crate::{GatewayError, proxies, reload, upstream};
 
@@ -47,6 +48,8 @@ pub struct Running {
     admin: JoinSet<()>,
     /// Whether visitors have to wait for another process.
     waits: watch::Sender<bool>,
+    /// By which the other process hears what is still counted here.
+    telling: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -75,6 +78,7 @@ impl Running {
             view,
             admin: JoinSet::new(),
             waits: watch::channel(false).0,
+            telling: None,
         };
         let listeners = Listeners::of(&sockets, &served.config)?;
         running.listen(listeners, sockets);
@@ -203,12 +207,17 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(patience, ended).await;
-        let (counting, log) = (self.lasting.counting.clone(), self.lasting.log.clone());
+        let Lasting { counting, debts, log, .. } = self.lasting.clone();
+        counting.hush();
+        if let Some(telling) = self.telling.take() {
+            let _ = tokio::time::timeout(LAST_COUNTS, telling).await;
+        }
         let has_successor = *self.waits.borrow();
         let keep = move || {
             // What was let go is another's to write.
             if !has_successor {
                 counting.save();
+                debts.save();
             }
             if let Some(log) = log {
                 log.close(LAST_LINES);
