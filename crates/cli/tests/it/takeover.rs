@@ -165,7 +165,6 @@ async fn who_is_told_to_end_while_he_hands_over_still_hands_over() {
         });
         site.start(&["--take-over"])
     });
-    let next = site.start(&["--take-over"]);
     next.logged("serves in the place of the one before");
     assert_eq!(gateway.ended().code(), Some(0));
     assert_eq!(client.get("/").await.status, 200);
