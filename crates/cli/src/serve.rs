@@ -59,7 +59,7 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
             () = ending.asked() => is_over = true,
             successor = offer.asked() => {
                 (has_successor, is_over) = succeed(&mut running, successor, &notices, &mut ending).await;
-                if !has_successor {
+                if !is_over {
                     offer = Offer::open(&config, None); // the other may have put its own into this one's place
                 }
             }
@@ -80,9 +80,15 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
         notices.stopping("told to end: requests may end");
         notices.while_busy(running.end(None)).await
     };
+    let at_once = async {
+        if has_successor {
+            ending.asked().await; // it ends already, and has not been told to hurry
+        }
+        ending.asked().await; // a second time: now
+    };
     let open = tokio::select! {
         open = end => open,
-        () = ending.asked() => 0, // a second time: now
+        () = at_once => 0,
     };
     if let Some(audits) = audits {
         audits.abort();

@@ -346,18 +346,24 @@ async fn a_visitor_who_cannot_be_met_is_counted_by_why() {
         let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
     };
-    for _ in 0..5 {
-        garbage().await; // one after the other: each is charged before the next comes
+    let failed = |reason: &str| {
+        let name = format!("panoply_handshakes_failed_total{{reason=\"{reason}\"}}");
+        Page::of(&gateway).figure(&name) as u64
+    };
+    for broken in [1, 2, 3, 3, 3] {
+        garbage().await;
+        // He is charged a moment after his connection has ended.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while failed("broken") < broken {
+            assert!(Instant::now() < deadline, "{broken}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     assert!(nobody.from([127, 0, 0, 6]).ask("shop.example", "shop.example", "").await.is_err());
     assert_eq!(nobody.from([127, 0, 0, 7]).ask("shop.example", "shop.example", "").await.unwrap().status, 200);
     let expected = [("name", 1), ("certificate", 2), ("terms", 1), ("broken", 3), ("turned_away", 3)];
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let page = Page::of(&gateway);
-        let failed = |reason: &str| {
-            page.figure(&format!("panoply_handshakes_failed_total{{reason=\"{reason}\"}}")) as u64
-        };
         let found = expected.map(|(reason, _)| (reason, failed(reason)));
         if found == expected {
             break;

@@ -1,7 +1,7 @@
 //! A new process takes the place of one at work, and no visitor notices.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -153,21 +153,43 @@ async fn who_has_used_up_his_rate_has_used_it_up_in_the_next_process_too() {
     assert_eq!(again.client().get("/").await.status, 429, "started anew");
 }
 
+#[test]
+fn who_is_told_to_end_while_he_hands_over_waits_for_whoever_takes_over() {
+    let site = Site::new();
+    let mut gateway = site.start(&[]);
+    let mut successor = UnixStream::connect(site.socket()).unwrap();
+    successor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut lines = BufReader::new(successor.try_clone().unwrap());
+    let mut hears = |word: &str| {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.starts_with(&format!("{{\"say\":\"{word}\"")), "{word}: `{line}`");
+    };
+    hears("hello");
+    successor.write_all(b"{\"say\":\"let_go\",\"version\":1}\n").unwrap();
+    hears("yours");
+    gateway.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    successor.write_all(b"{\"say\":\"serving\"}\n").unwrap();
+    hears("done");
+    drop(successor);
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_told_to_end_while_he_hands_over_still_hands_over() {
+async fn who_is_told_to_end_after_he_has_handed_over_still_lets_requests_end() {
     let site = Site::new();
     let mut gateway = site.start(&[]);
     let client = gateway.client();
-    let next = thread::scope(|scope| {
-        scope.spawn(|| {
-            gateway.logged("asks for this one's place");
-            gateway.signal("TERM");
-        });
-        site.start(&["--take-over"])
-    });
+    let held = tokio::spawn(async move { client.ask(login_at("/login?held")).await.status.as_u16() });
+    site.app.heads(1);
+    let next = site.start(&["--take-over"]);
     next.logged("serves in the place of the one before");
+    gateway.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    site.holds.store(false, Ordering::Relaxed);
+    assert_eq!(held.await.unwrap(), 401);
     assert_eq!(gateway.ended().code(), Some(0));
-    assert_eq!(client.get("/").await.status, 200);
 }
 
 /// `PANOPLY_TAKEOVERS=200` for more of them.
