@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::buckets::Moment;
 use crate::counters::{Counters, Memory};
 use crate::practices::brute_force::{InFlight, KnownPaths, Secrets};
 use crate::practices::errors::Ration;
-use crate::buckets::Moment;
 use crate::{Bans, Buckets, Metrics, Refusals, SettingError};
 
 /// What outlives a shield: the clock, the counters, the source of randomness.

@@ -360,7 +360,10 @@ async fn a_visitor_who_cannot_be_met_is_counted_by_why() {
         }
     }
     assert!(nobody.from([127, 0, 0, 6]).ask("shop.example", "shop.example", "").await.is_err());
-    assert_eq!(nobody.from([127, 0, 0, 7]).ask("shop.example", "shop.example", "").await.unwrap().status, 200);
+    assert_eq!(
+        nobody.from([127, 0, 0, 7]).ask("shop.example", "shop.example", "").await.unwrap().status,
+        200
+    );
     let expected = [("name", 1), ("certificate", 2), ("terms", 1), ("broken", 3), ("turned_away", 3)];
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

@@ -106,7 +106,8 @@ mod tests {
         }
         for name in ["before", "ann", "bob", "eve", "set", "gone", "after"] {
             let there = limiter.get(&other, name).await.unwrap();
-            let here = limiter.get(&one, name).await.unwrap().filter(|_| !["before", "after"].contains(&name));
+            let here =
+                limiter.get(&one, name).await.unwrap().filter(|_| !["before", "after"].contains(&name));
             assert_eq!(there, here, "{name}");
         }
     }

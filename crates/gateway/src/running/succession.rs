@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Running, keeping, upkeep_of};
+use super::{Running, upkeep};
 use crate::admin::Admin;
 use crate::clock;
 use crate::counting::Told;
@@ -76,8 +76,8 @@ impl Running {
         let served = self.era.load_full();
         self.lasting.counting.hush();
         self.lasting.keeper.take_back().await;
-        self.upkeep = keeping(&self.lasting);
-        self.certificates = upkeep_of(&served, &self.lasting, self.renewal.clone());
+        self.upkeep = upkeep::alone(&self.lasting);
+        self.certificates = upkeep::of_certificates(&served, &self.lasting, self.renewal.clone());
         if let Some(socket) = &self.sockets.admin {
             match Admin::open(&served.config, socket) {
                 Ok(admin) => drop(self.admin.spawn(admin.serve(Arc::clone(&self.view)))),

@@ -142,7 +142,8 @@ mod tests {
             let next = Buckets::default();
             next.restore(&path, at(now, day)).unwrap();
             for (client, left) in [1, 2].into_iter().zip(left) {
-                let found = (1..=6).rev().find(|cost| next.peek(key(client), rate, *cost, second(now)).is_ok());
+                let found =
+                    (1..=6).rev().find(|cost| next.peek(key(client), rate, *cost, second(now)).is_ok());
                 assert_eq!(found.unwrap_or(0), left, "{client} at {day}");
             }
             assert_eq!(next.hash(b"cookie"), first.hash(b"cookie"));
