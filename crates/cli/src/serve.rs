@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use panoply_gateway::dependencies::Dependencies;
-use panoply_gateway::takeover::{Offer, Predecessor};
-use panoply_gateway::{Config, Gateway, GatewayError, Given, Notices};
+use panoply_gateway::takeover::{Offer, Predecessor, Successor};
+use panoply_gateway::{Config, Gateway, GatewayError, Given, Notices, Running};
 
 use crate::advisories;
 use crate::args::{Database, Serve};
@@ -44,28 +45,27 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
     let mut running = gateway.start()?;
     let mut offer = Offer::open(&config, None);
     if let Some(predecessor) = predecessor {
-        predecessor.relieve().await?;
+        if let Some(bequest) = predecessor.relieve().await? {
+            running.inherit(bequest);
+        }
         tracing::info!("serves in the place of the one before");
     }
     notices.ready(&outset::status(&running));
     let watchdog = tokio::spawn(notices.clone().keep_watchdog(running.heartbeats()));
     let audits = gated.map(|gated| tokio::spawn(gated.keep()));
-    let mut has_successor = false;
-    while !has_successor {
+    let (mut has_successor, mut is_over) = (false, false);
+    while !is_over {
         tokio::select! {
-            () = ending.asked() => break,
-            successor = offer.asked() => tokio::select! {
-                handed = running.hand_over(successor, &notices) => {
-                    has_successor = handed;
-                    if !handed {
-                        offer = Offer::open(&config, None); // the other may have put its own into this one's place
-                    }
+            () = ending.asked() => is_over = true,
+            successor = offer.asked() => {
+                (has_successor, is_over) = succeed(&mut running, successor, &notices, &mut ending).await;
+                if !is_over {
+                    offer = Offer::open(&config, None); // the other may have put its own into this one's place
                 }
-                () = ending.asked() => break,
-            },
+            }
             () = rotation.asked() => running.reopen_access_log(),
             news = again.news() => match news {
-                News::HungUp => break,
+                News::HungUp => is_over = true,
                 News::Configuration => reload(&mut running, read(), &notices).await,
             },
         }
@@ -80,9 +80,15 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
         notices.stopping("told to end: requests may end");
         notices.while_busy(running.end(None)).await
     };
+    let at_once = async {
+        if has_successor {
+            ending.asked().await; // it ends already, and has not been told to hurry
+        }
+        ending.asked().await; // a second time: now
+    };
     let open = tokio::select! {
         open = end => open,
-        () = ending.asked() => 0, // a second time: now
+        () = at_once => 0,
     };
     if let Some(audits) = audits {
         audits.abort();
@@ -113,6 +119,24 @@ async fn open(
     match Gateway::open_on(config, given) {
         Ok(gateway) => Ok((gateway, notices)),
         Err(error) => Err(in_its_place(error, config).await),
+    }
+}
+
+/// Whether `successor` goes on, and whether this one ends. Who is told to end meanwhile waits to see: a new one that is
+/// left alone in between would end too, and nobody would serve.
+async fn succeed(
+    running: &mut Running,
+    successor: Successor,
+    notices: &Notices,
+    ending: &mut Ending,
+) -> (bool, bool) {
+    let mut handed = pin!(running.hand_over(successor, notices));
+    tokio::select! {
+        handed = handed.as_mut() => (handed, handed),
+        () = ending.asked() => tokio::select! {
+            handed = handed => (handed, true),
+            () = ending.asked() => (false, true),
+        },
     }
 }
 

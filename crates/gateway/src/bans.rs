@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use panoply::counters::{Counters, Limiter};
 use panoply::store::{Health, Standing, StoreError};
 use panoply::{Ban, Network, SettingError, World};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::counting::Counting;
 use crate::{GatewayError, state};
@@ -28,6 +28,15 @@ pub(crate) struct Keeper {
     shared: Option<Arc<dyn Counters>>,
     health: Health,
     known: Mutex<Known>,
+    /// One file is written after the other, also where nobody waits for the first any more.
+    writing: Arc<std::sync::Mutex<()>>,
+}
+
+/// The right to ban and to lift: nobody else has it, and no other process takes over meanwhile.
+#[derive(Debug)]
+pub(crate) struct Hold<'k> {
+    keeper: &'k Keeper,
+    known: MutexGuard<'k, Known>,
 }
 
 /// What of the bans here the store does not know yet.
@@ -37,6 +46,8 @@ struct Known {
     lifted: HashSet<Network>,
     /// The store's number when its bans were read last.
     number: Option<i64>,
+    /// Another process has read the file: what is written there now, it would never see.
+    is_let_go: bool,
 }
 
 impl Keeper {
@@ -58,7 +69,8 @@ impl Keeper {
             file,
             shared: counting.shared.clone(),
             health: Health::new("bans", "what other machines ban and lift is not seen"),
-            known: Mutex::new(Known { unshared, lifted, number: None }),
+            known: Mutex::new(Known { unshared, lifted, ..Known::default() }),
+            writing: Arc::default(),
         })
     }
 
@@ -67,26 +79,24 @@ impl Keeper {
         self.shared.as_ref().map(|_| self.health.standing())
     }
 
-    /// Keeps a network out, here at once. What an operator should know comes back.
-    ///
-    /// # Errors
-    /// When there are too many.
-    pub(crate) async fn add(&self, ban: Ban) -> Result<Vec<String>, SettingError> {
-        let mut known = self.known.lock().await;
-        let network = ban.network;
-        self.world.bans().add(ban)?;
-        known.lifted.remove(&network);
-        known.unshared.insert(network);
-        Ok(self.changed(&mut known).await)
+    /// Waits until nobody else bans or lifts. `None`: another process keeps the bans now.
+    pub(crate) async fn hold(&self) -> Option<Hold<'_>> {
+        let known = self.known.lock().await;
+        (!known.is_let_go).then_some(Hold { keeper: self, known })
     }
 
-    /// Lets a network in again, here at once.
-    pub(crate) async fn lift(&self, network: Network) -> Vec<String> {
+    /// Leaves the bans to another process, once what is under way is written.
+    pub(crate) async fn let_go(&self) {
         let mut known = self.known.lock().await;
-        self.world.bans().lift(network);
-        known.unshared.remove(&network);
-        known.lifted.insert(network);
-        self.changed(&mut known).await
+        known.is_let_go = true;
+        if !self.world.bans().all().is_empty() || self.file.as_ref().is_some_and(|file| file.exists()) {
+            self.save(&known).await;
+        }
+    }
+
+    /// The other process did not come.
+    pub(crate) async fn take_back(&self) {
+        self.known.lock().await.is_let_go = false;
     }
 
     /// Every other second: forgets what is over, and asks the store what others have banned and lifted.
@@ -195,7 +205,12 @@ impl Keeper {
         let lines = bans.iter().map(|ban| Line::of(ban, !known.unshared.contains(&ban.network))).collect();
         let lifted = known.lifted.iter().map(Network::to_string).collect();
         let kept = Kept { version: VERSION, bans: lines, lifted };
-        let written = tokio::task::spawn_blocking(move || write(&path, &kept)).await;
+        let writing = Arc::clone(&self.writing);
+        let alone = move || {
+            let _alone = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            write(&path, &kept)
+        };
+        let written = tokio::task::spawn_blocking(alone).await;
         let error = match written {
             Ok(Ok(())) => return None,
             Ok(Err(error)) => error.to_string(),
@@ -203,6 +218,28 @@ impl Keeper {
         };
         tracing::error!(error, "bans cannot be kept: they end with this process");
         Some(format!("it ends with this process: the state folder cannot be written ({error})"))
+    }
+}
+
+impl Hold<'_> {
+    /// Keeps a network out, here at once. What an operator should know comes back.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub(crate) async fn add(&mut self, ban: Ban) -> Result<Vec<String>, SettingError> {
+        let network = ban.network;
+        self.keeper.world.bans().add(ban)?;
+        self.known.lifted.remove(&network);
+        self.known.unshared.insert(network);
+        Ok(self.keeper.changed(&mut self.known).await)
+    }
+
+    /// Lets a network in again, here at once.
+    pub(crate) async fn lift(&mut self, network: Network) -> Vec<String> {
+        self.keeper.world.bans().lift(network);
+        self.known.unshared.remove(&network);
+        self.known.lifted.insert(network);
+        self.keeper.changed(&mut self.known).await
     }
 }
 
@@ -289,3 +326,46 @@ const VERSION: u32 = 1;
 const EVERY: Duration = Duration::from_secs(2);
 /// For an operator who waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use panoply::Clock;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn keeper(folder: &Path) -> Arc<Keeper> {
+        let config = Config { state: Some(folder.to_owned()), ..Config::default() };
+        let counting = Counting::open(&config, &Clock::system()).unwrap();
+        Arc::new(Keeper::open(Arc::default(), Some(folder), &counting).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_is_banned_while_another_process_takes_over_is_banned_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = keeper(folder.path());
+        let mut held = before.hold().await.unwrap();
+        let letting_go = tokio::spawn({
+            let before = Arc::clone(&before);
+            async move { before.let_go().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!letting_go.is_finished(), "an operator is heard to the end");
+        held.add(Ban::new("192.0.2.0/24".parse().unwrap(), None, "spam")).await.unwrap();
+        drop(held);
+        letting_go.await.unwrap();
+        assert_eq!(keeper(folder.path()).world.bans().all().len(), 1);
+        assert!(before.hold().await.is_none(), "the other would never learn of it");
+        before.take_back().await;
+        assert!(before.hold().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_when_it_was_broken_off_is_written_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = keeper(folder.path());
+        before.world.bans().add(Ban::new("192.0.2.0/24".parse().unwrap(), None, "spam")).unwrap();
+        before.let_go().await;
+        assert_eq!(keeper(folder.path()).world.bans().all().len(), 1);
+    }
+}

@@ -1,5 +1,8 @@
 //! Where counts are: in this process's memory, or in a store that other machines see too.
 
+mod echo;
+mod told;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +10,10 @@ use std::time::Duration;
 
 use panoply::counters::{self, Counters, Insured, Memory};
 use panoply::{Clock, StoreUrl};
+use tokio::sync::mpsc;
 
+use self::echo::Echo;
+pub(crate) use self::told::Told;
 use crate::config::Config;
 use crate::{GatewayError, shared, state};
 
@@ -20,6 +26,8 @@ pub(crate) struct Counting {
     pub(crate) shared: Option<Arc<dyn Counters>>,
     /// The same with this machine's memory behind it.
     pub(crate) insured: Option<Arc<Insured>>,
+    /// The same where it is this process's memory, which another process may have to know.
+    echo: Option<Arc<Echo>>,
     /// This process's memory, and the file by which it outlives the process.
     kept: Option<(Arc<Memory>, PathBuf)>,
     /// `memory`, `redis`: one word, and nothing more of the URL.
@@ -40,6 +48,7 @@ impl Counting {
             counters: Arc::clone(&insured) as Arc<dyn Counters>,
             shared: Some(store),
             insured: Some(insured),
+            echo: None,
             kept: None,
             kind,
         })
@@ -58,12 +67,26 @@ impl Counting {
             None => empty(),
         };
         let memory = Arc::new(memory);
+        let echo = Arc::new(Echo::of(Arc::clone(&memory)));
         Self {
-            counters: Arc::clone(&memory) as Arc<dyn Counters>,
+            counters: Arc::clone(&echo) as Arc<dyn Counters>,
             shared: None,
             insured: None,
+            echo: Some(echo),
             kept: path.map(|path| (memory, path)),
             kind: StoreUrl::Memory.kind(),
+        }
+    }
+
+    /// What is counted from now on and nobody else sees; nothing where a store does.
+    pub(crate) fn listen(&self) -> mpsc::Receiver<Told> {
+        self.echo.as_ref().map_or_else(|| mpsc::channel(1).1, |echo| echo.listen())
+    }
+
+    /// Who [listens](Self::listen) hears nothing more.
+    pub(crate) fn hush(&self) {
+        if let Some(echo) = &self.echo {
+            echo.hush();
         }
     }
 

@@ -14,6 +14,7 @@ use crate::bans::Keeper;
 use crate::config::{Config, RulePath};
 use crate::counting::Counting;
 use crate::cuts::Cuts;
+use crate::debts::Debts;
 use crate::dependencies::Dependencies;
 use crate::listen::{Given, Sockets};
 use crate::reload::Reloads;
@@ -38,6 +39,7 @@ pub struct Gateway {
 pub(crate) struct Lasting {
     pub(crate) world: Arc<World>,
     pub(crate) counting: Counting,
+    pub(crate) debts: Debts,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) log: Option<Arc<AccessLog>>,
@@ -76,10 +78,11 @@ impl Gateway {
         let counting = Counting::open(config, &clock)?;
         let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
         let world = Arc::new(World::new(clock).counters(Arc::clone(&counting.counters)));
-        let shared = shared::open(config)?;
-        let (mut served, renewal) = Served::open(config.clone(), &world, shared.clone())?;
         // Without a folder nothing is kept, which is an error only where something has to be.
         let folder = state::folder(config.state.as_deref()).ok();
+        let debts = Debts::open(Arc::clone(&world), folder.as_deref());
+        let shared = shared::open(config)?;
+        let (mut served, renewal) = Served::open(config.clone(), &world, shared.clone())?;
         let keeper = Arc::new(Keeper::open(Arc::clone(&world), folder.as_deref(), &counting)?);
         let sockets = Sockets::open(config, &held)?;
         served.redirects_to(&sockets);
@@ -87,6 +90,7 @@ impl Gateway {
             reloads: Arc::new(Reloads::since(world.unix_time())),
             world,
             counting,
+            debts,
             keeper,
             shared,
             log,

@@ -13,6 +13,7 @@ pub mod config;
 mod connection;
 mod counting;
 mod cuts;
+mod debts;
 pub mod dependencies;
 mod error;
 mod floods;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use panoply::{Network, TrustedProxies};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Config, Connections};
 use crate::cuts::{Cut, Cuts};
@@ -121,6 +122,18 @@ fn number(number: NonZeroU32) -> usize {
     usize::try_from(number.get()).unwrap_or(usize::MAX)
 }
 
+/// How many connections may be open at once: each needs a descriptor, and so does the one to the app.
+pub(crate) fn room() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_FILES).min(MAX_FILES);
+    files.saturating_sub(RESERVED_FILES).max(2) / 2
+}
+
 /// One connection among those that are open at once.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -155,6 +168,10 @@ impl Drop for Place {
         }
     }
 }
+
+const MAX_FILES: usize = 1 << 20;
+/// Listeners, log, certificates, and each thread's own.
+const RESERVED_FILES: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use panoply::{Guard, Hosts, Keys, Policies, RateLimit, SettingError, Shield};
 
 use crate::config::{self, Config, HostName, LONGEST_HOST, Rule, RulePath, Site, Upstream};
 use crate::upstream::Upstreams;
-use crate::{GatewayError, places, running};
+use crate::{GatewayError, places};
 
 /// Every site with its names and shields.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Routes {
             None => (&alone[0], &[][..]),
         };
         let base = base.clone().with(global.clone());
-        let share = places::share_of_an_app(config, running::places());
+        let share = places::share_of_an_app(config, places::room());
         let context = Context { base: &base, config, keys, share };
         let mut routes = Self {
             first: SiteRoutes::new(&context, first, 0)?,

@@ -1,6 +1,8 @@
 //! The gateway at work: threads, doors, what is done beside the serving; and how a reload exchanges what is served.
 
+mod doors;
 mod succession;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,12 +11,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use panoply::Period;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::admin::{Admin, View};
+use self::doors::{Listeners, Open};
+use crate::admin::View;
 use crate::config::Config;
 use crate::connection::Door;
 use crate::gateway::{Gateway, Lasting};
@@ -22,9 +24,10 @@ use crate::heartbeat::Heartbeats;
 use crate::listen::{Socket, Sockets};
 use crate::places::Places;
 use crate::renewal::Renewal;
-use crate::served::{Era, Served};
-use crate::worker::{Accepted, Worker};
-use crate::{GatewayError, proxies, reload, shared, upstream};
+use crate::served::Era;
+use crate::takeover::LAST_COUNTS;
+use crate::worker::Worker;
+use crate::{GatewayError, places, proxies, reload, shared};
 
 /// A gateway at work.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Running {
     admin: JoinSet<()>,
     /// Whether visitors have to wait for another process.
     waits: watch::Sender<bool>,
+    /// By which the other process hears what is still counted here.
+    telling: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -59,12 +64,12 @@ impl Running {
             log.start().map_err(GatewayError::Thread)?;
         }
         let view = Arc::new(ArcSwap::from_pointee(View::of(&served, &lasting, &workers)));
-        let all_places = Places::new(&served.config, places(), Arc::clone(&lasting.cuts));
+        let all_places = Places::new(&served.config, places::room(), Arc::clone(&lasting.cuts));
         let mut running = Self {
-            certificates: upkeep_of(&served, &lasting, renewal.clone()),
+            certificates: upkeep::of_certificates(&served, &lasting, renewal.clone()),
             renewal,
-            checks: checks_of(&served),
-            upkeep: keeping(&lasting),
+            checks: upkeep::checks(&served),
+            upkeep: upkeep::alone(&lasting),
             lasting,
             workers,
             places: Arc::new(ArcSwap::from_pointee(all_places)),
@@ -75,6 +80,7 @@ impl Running {
             view,
             admin: JoinSet::new(),
             waits: watch::channel(false).0,
+            telling: None,
         };
         let listeners = Listeners::of(&sockets, &served.config)?;
         running.listen(listeners, sockets);
@@ -129,13 +135,13 @@ impl Running {
 
         // Nothing fails from here on.
         let next = Arc::new(next);
-        let places = self.places.load().after(&next.config, places());
+        let places = self.places.load().after(&next.config, places::room());
         self.places.store(Arc::new(places));
         if !Arc::ptr_eq(&before.tls, &next.tls) {
-            self.certificates = upkeep_of(&next, &self.lasting, renewal.clone());
+            self.certificates = upkeep::of_certificates(&next, &self.lasting, renewal.clone());
             self.renewal = renewal;
         }
-        self.checks = checks_of(&next);
+        self.checks = upkeep::checks(&next);
         self.view.store(Arc::new(View::of(&next, &self.lasting, &self.workers)));
         if is_continued {
             self.era.store(next);
@@ -169,10 +175,8 @@ impl Running {
     }
 
     fn open_door(&self, socket: Socket, listener: TcpListener, door: Door) -> Open {
-        let (closing, closed) = watch::channel(false);
         let (workers, places) = (Arc::clone(&self.workers), Arc::clone(&self.places));
-        let accepting = accept(listener, door, closed, self.waits.subscribe(), workers, places);
-        Open { socket, accepting: tokio::spawn(accepting).abort_handle(), _closing: closing }
+        Open::new(socket, listener, door, self.waits.subscribe(), workers, places)
     }
 
     /// Where it serves; with port 0 asked for, the port that was found.
@@ -207,12 +211,17 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(patience, ended).await;
-        let (counting, log) = (self.lasting.counting.clone(), self.lasting.log.clone());
+        let Lasting { counting, debts, log, .. } = self.lasting.clone();
+        counting.hush();
+        if let Some(telling) = self.telling.take() {
+            let _ = tokio::time::timeout(LAST_COUNTS, telling).await;
+        }
         let has_successor = *self.waits.borrow();
         let keep = move || {
             // What was let go is another's to write.
             if !has_successor {
                 counting.save();
+                debts.save();
             }
             if let Some(log) = log {
                 log.close(LAST_LINES);
@@ -242,124 +251,5 @@ impl Running {
     }
 }
 
-/// A door that is open. Dropped, it accepts no more, and those who came in by it end what they have begun.
-#[derive(Debug)]
-struct Open {
-    socket: Socket,
-    accepting: AbortHandle,
-    /// Connections end when it is gone.
-    _closing: watch::Sender<bool>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-/// All that has yet to be accepted on, so that nothing is left that can fail.
-struct Listeners {
-    https: TcpListener,
-    http: Option<TcpListener>,
-    admin: Option<Admin>,
-}
-
-impl Listeners {
-    fn of(sockets: &Sockets, config: &Config) -> Result<Self, GatewayError> {
-        Ok(Self {
-            https: sockets.https.accepting()?,
-            http: sockets.http.as_ref().map(Socket::accepting).transpose()?,
-            admin: sockets.admin.as_ref().map(|socket| Admin::open(config, socket)).transpose()?,
-        })
-    }
-}
-
-/// What only one process may do.
-fn keeping(lasting: &Lasting) -> JoinSet<()> {
-    let mut upkeep = JoinSet::new();
-    let keeper = Arc::clone(&lasting.keeper);
-    upkeep.spawn(async move { keeper.keep().await });
-    upkeep.spawn(lasting.counting.clone().keep());
-    upkeep
-}
-
-/// Who asks the apps whether they are well.
-fn checks_of(served: &Served) -> JoinSet<()> {
-    let mut checks = JoinSet::new();
-    checks.spawn(upstream::watch(served.routes.to_watch()));
-    checks
-}
-
-fn upkeep_of(served: &Served, lasting: &Lasting, renewal: Option<Renewal>) -> JoinSet<()> {
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(Arc::clone(&served.tls).keep(lasting.shared.clone()));
-    if let Some(renewal) = renewal {
-        upkeep.spawn(renewal.keep());
-    }
-    upkeep
-}
-
-/// Accepts, and gives each connection to the thread that has the fewest.
-///
-/// Sockets shared by `SO_REUSEPORT` would balance by hash: a few busy HTTP/2 connections then pile on one core, and
-/// closing a listener resets what the kernel had queued there.
-async fn accept(
-    listener: TcpListener,
-    door: Door,
-    closing: watch::Receiver<bool>,
-    mut waits: watch::Receiver<bool>,
-    workers: Arc<[Worker]>,
-    places: Arc<ArcSwap<Places>>,
-) {
-    // A gateway that is gone accepts nobody.
-    while waits.wait_for(|waits| !waits).await.is_ok() {
-        let accepted = tokio::select! {
-            biased;
-            changed = waits.changed() => match changed {
-                Ok(()) => continue,
-                Err(_) => return,
-            },
-            accepted = listener.accept() => accepted,
-        };
-        let accepted = accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
-        match accepted {
-            Ok((stream, address)) => {
-                let places = places.load_full();
-                let place = match places.admit(address.ip()) {
-                    Ok(place) => place,
-                    Err(cut) => {
-                        places.cuts.count(cut, address.ip());
-                        continue;
-                    }
-                };
-                if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
-                    let (door, closing) = (door.clone(), closing.clone());
-                    worker.give(Accepted { stream, address, door, closing, place });
-                }
-            }
-            Err(error) => {
-                // A visitor that left before it was accepted, or no descriptors left: then waiting is all there is.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// How many connections may be open at once: each needs a descriptor, and so does the one to the app.
-pub(crate) fn places() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_FILES).min(MAX_FILES);
-    files.saturating_sub(RESERVED_FILES).max(2) / 2
-}
-
 /// For what the access log still has to write; whoever should read its pipe may be gone.
 const LAST_LINES: Duration = Duration::from_secs(2);
-const MAX_FILES: usize = 1 << 20;
-/// Listeners, log, certificates, and each thread's own.
-const RESERVED_FILES: usize = 128;

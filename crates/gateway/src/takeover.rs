@@ -10,11 +10,13 @@
 //!  │  connects                        │  Hello
 //!  │  LetGo, once its file is right   │  accepts no more, writes what it has counted
 //!  │  opens everything                │  Yours, and the listeners (SCM_RIGHTS)
-//!  │  accepts: Serving                │  Done, lets requests end, and ends
+//!  │  accepts: Serving                │  Done, lets requests end
+//!  │  Tell                            │  what these count, line by line, and ends
 //! ```
 //! **Stops** other users: the socket is its owner's alone, and the kernel says who is at the other end. **Leaves**
 //! programs of the same user, who could as well end the gateway. **Defaults** every `panoply serve` offers its place.
 
+mod bequest;
 mod line;
 mod offer;
 mod predecessor;
@@ -22,6 +24,8 @@ mod predecessor;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use bequest::Bequest;
+pub(crate) use bequest::LAST_COUNTS;
 pub use offer::{Offer, Successor};
 pub use predecessor::Predecessor;
 

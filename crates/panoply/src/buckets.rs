@@ -1,8 +1,14 @@
+mod snapshot;
+
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
+
+pub(crate) use self::snapshot::Moment;
 
 use crate::{Client, Rate};
 
@@ -160,11 +166,11 @@ impl Buckets {
 
     /// A number for `value` that nobody outside this process can foresee.
     pub(crate) fn hash(&self, value: &[u8]) -> u64 {
-        self.tables().hasher.hash_one(value)
+        self.tables().hasher.hash(value)
     }
 
     fn tables(&self) -> &Tables {
-        self.tables.get_or_init(|| Tables::new(SETS, SHARED))
+        self.tables.get_or_init(|| Tables::new(SETS, SHARED, rand::random()))
     }
 }
 
@@ -175,7 +181,9 @@ impl fmt::Debug for Buckets {
 }
 
 struct Tables {
-    hasher: RandomState,
+    /// The hash's key.
+    seed: [u64; 2],
+    hasher: SipHasher13,
     sets: Box<[Set]>,
     shared: Box<[AtomicU64]>,
 }
@@ -188,9 +196,10 @@ struct Set([AtomicU64; 8]);
 
 impl Tables {
     /// `sets` and `shared` are powers of two.
-    fn new(sets: usize, shared: usize) -> Self {
+    fn new(sets: usize, shared: usize, seed: [u64; 2]) -> Self {
         Self {
-            hasher: RandomState::new(),
+            seed,
+            hasher: SipHasher13::new_with_keys(seed[0], seed[1]),
             sets: std::iter::repeat_with(Set::default).take(sets).collect(),
             shared: std::iter::repeat_with(AtomicU64::default).take(shared).collect(),
         }
@@ -248,9 +257,14 @@ impl Tables {
         }
     }
 
+    /// In one piece: the hasher takes longer for two.
+    fn hash(&self, scope: u64, who: u128) -> u64 {
+        self.hasher.hash([u128::from(scope).to_le_bytes(), who.to_le_bytes()].as_flattened())
+    }
+
     /// Which set a key is in, and its tag there.
     fn place(&self, key: Key) -> (usize, u64) {
-        let hash = self.hasher.hash_one((key.scope, key.client));
+        let hash = self.hash(key.scope, key.client);
         (index(hash, self.sets.len()), (hash >> DEBT_BITS).max(1) << DEBT_BITS)
     }
 
@@ -274,7 +288,7 @@ impl Tables {
     /// The word of a neighbourhood. Debts that last days keep away from those that last seconds: who collides
     /// waits as long as the other.
     fn shared(&self, key: Key, rate: Rate) -> Option<&AtomicU64> {
-        let hash = self.hasher.hash_one((key.scope, key.network));
+        let hash = self.hash(key.scope, key.network);
         let quarter = self.shared.len() / 4;
         let class = match rate.window().as_secs() {
             0..=60 => 0,
@@ -333,8 +347,12 @@ fn index(hash: u64, length: usize) -> usize {
 }
 
 fn now_in_ticks(now: Duration) -> u64 {
-    let part = u64::from(now.subsec_nanos()) * TICKS_A_SECOND / 1_000_000_000;
-    now.as_secs().saturating_mul(TICKS_A_SECOND).saturating_add(part).min(DEBT)
+    ticks(now).min(DEBT)
+}
+
+fn ticks(time: Duration) -> u64 {
+    let part = u64::from(time.subsec_nanos()) * TICKS_A_SECOND / 1_000_000_000;
+    time.as_secs().saturating_mul(TICKS_A_SECOND).saturating_add(part)
 }
 
 fn duration(ticks: u64) -> Duration {
@@ -423,7 +441,7 @@ mod tests {
         let rate = rate("1/s, burst 4");
         for others in [0, 64] {
             // Where there are many, no word is left, and this one has to share.
-            let tables = Tables::new(1, 4);
+            let tables = Tables::new(1, 4, rand::random());
             for other in 0..others {
                 let _ = tables.charge(v6(other), "1/h".parse().unwrap(), 1, 1_000_000);
             }
@@ -440,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_table_is_as_large_as_the_documentation_says() {
-        let tables = Tables::new(SETS, SHARED);
+        let tables = Tables::new(SETS, SHARED, rand::random());
         let bytes = size_of_val(&*tables.sets) + size_of_val(&*tables.shared);
         assert_eq!(bytes, 1_152 * 1024);
     }
@@ -489,7 +507,7 @@ mod tests {
 
     #[test]
     fn who_lost_his_word_to_a_charge_that_is_given_back_has_one_all_the_same() {
-        let (tables, rate) = (Tables::new(1, 4), rate("1/s, burst 4"));
+        let (tables, rate) = (Tables::new(1, 4, rand::random()), rate("1/s, burst 4"));
         let (first, second) = (v4(1), v4(2));
         tables.charge(first, rate, 1, 1_000_000).unwrap();
         let paid = 1_000_000 + 10 * TICKS_A_SECOND;
@@ -521,7 +539,7 @@ mod tests {
             asks in prop::collection::vec((0_u64..24, 0_u64..2, 1_u32..4, 0_u64..10_000), 1..600),
         ) {
             // 16 words and 4 to share for 48 keys: most of them have to share, and come and go.
-            let (tables, rate) = (Tables::new(2, 4), rate("1/s, burst 4"));
+            let (tables, rate) = (Tables::new(2, 4, rand::random()), rate("1/s, burst 4"));
             let key = |client, scope| Key { scope, ..v6(client) };
             // By accident two keys may be one: too rare to matter, but not too rare for a test.
             let places = (0..24).flat_map(|client| [key(client, 0), key(client, 1)]).map(|key| tables.place(key));
@@ -540,7 +558,7 @@ mod tests {
         fn alone_in_a_table_a_client_gets_all_that_it_may(
             asks in prop::collection::vec((1_u32..4, 0_u64..300_000), 1..100),
         ) {
-            let (tables, rate) = (Tables::new(2, 4), rate("1/s, burst 4"));
+            let (tables, rate) = (Tables::new(2, 4, rand::random()), rate("1/s, burst 4"));
             let (mut naive, mut now) = (Naive::default(), 0);
             for (cost, ticks) in asks {
                 now += ticks;

@@ -26,6 +26,7 @@ mod cdn;
 mod client;
 pub mod cookie_header;
 pub mod counters;
+mod digested;
 mod exemption;
 pub mod forwarded;
 mod guard;

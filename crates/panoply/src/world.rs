@@ -1,3 +1,5 @@
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -5,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::buckets::Moment;
 use crate::counters::{Counters, Memory};
 use crate::practices::brute_force::{InFlight, KnownPaths, Secrets};
 use crate::practices::errors::Ration;
-use crate::{Bans, Buckets, Metrics, Refusals};
+use crate::{Bans, Buckets, Metrics, Refusals, SettingError};
 
 /// What outlives a shield: the clock, the counters, the source of randomness.
 ///
@@ -57,6 +60,45 @@ impl World {
     pub fn counters(mut self, counters: Arc<dyn Counters>) -> Self {
         self.counters = counters;
         self
+    }
+
+    /// Writes to the file at `path` what clients owe by rate limits: whole or not at all, and for this user alone. A
+    /// charge of that moment may be missing. It is for a thread that may wait.
+    ///
+    /// # Errors
+    /// When the file cannot be written, beside it first, as `path` with `.new` at its end. What was there stays then.
+    pub fn save_debts(&self, path: &Path) -> io::Result<()> {
+        self.buckets.save(path, self.moment())
+    }
+
+    /// Goes on from what [`save_debts`](Self::save_debts) wrote to `path`, if there is such a file. Debts end at the time
+    /// of day that they had. It is for a world that has counted nothing yet: later it does nothing.
+    ///
+    /// ```
+    /// use panoply::{Clock, World};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let path = std::env::temp_dir().join(format!("panoply-no-debts-{}", std::process::id()));
+    /// let world = World::new(Clock::system());
+    /// world.restore_debts(&path)?;
+    /// world.save_debts(&path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not whole: then nothing of it is used.
+    pub fn restore_debts(&self, path: &Path) -> Result<(), SettingError> {
+        self.buckets.restore(path, self.moment()).map_err(|error| {
+            SettingError::new(
+                format!("what is owed by rate limits cannot be read from `{}`: {error}", path.display()),
+                "move the file away to begin with nobody owing anything",
+            )
+        })
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::new(self.now(), self.unix_time())
     }
 
     /// The networks that an operator keeps out.

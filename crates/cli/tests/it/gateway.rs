@@ -193,9 +193,11 @@ fn spawn(command: &mut Command) -> (Child, Arc<Mutex<String>>, Receiver<String>)
     (child, log, lines)
 }
 
+/// It is told to end, and ends its app, also when the test is killed.
 pub(crate) fn command(arguments: &[&str], state: &Scratch) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_panoply"));
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "TERM", env!("CARGO_BIN_EXE_panoply")])
         .args(arguments)
         .current_dir(crate::node::folder())
         .env("STATE_DIRECTORY", state.path())

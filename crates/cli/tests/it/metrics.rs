@@ -10,14 +10,16 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::admin::ask;
+use crate::authority::{Authority, write};
 use crate::client::{Client, get};
 use crate::gateway::Gateway;
 use crate::process::Redis;
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
+use crate::visitor::Visitor;
 
 /// A page of metrics: figures by name and labels, as they stand there.
 pub(crate) struct Page(BTreeMap<String, f64>);
@@ -306,6 +308,103 @@ async fn a_handshake_that_fails_is_counted_by_why() {
             page.0.iter().filter(|(name, _)| name.contains("handshake")).collect::<Vec<_>>()
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_who_cannot_be_met_is_counted_by_why() {
+    let (authority, staff) = (Authority::new("sites"), Authority::new("staff"));
+    let (folder, app) = (Scratch::new(), Recorder::answering(OK));
+    let at = folder.path().display();
+    authority.issue(&["shop.example", "staff.example"]).write(folder.path(), "all");
+    write(&folder.path().join("staff.pem"), staff.pem().as_bytes());
+    let upstream = format!("upstream = 'http://{}'", app.address());
+    let text = format!(
+        "admin = '127.0.0.1:0'\nshield.rate_limit = '3/h'\ntls.cert = '{at}/all.pem'\ntls.key = '{at}/all.key'\n\
+         [[site]]\nhosts = ['shop.example']\n{upstream}\n\
+         [[site]]\nhosts = ['staff.example']\n{upstream}\ntls.client_ca = '{at}/staff.pem'\n"
+    );
+    let file = folder.path().join("panoply.toml");
+    fs::write(&file, text).unwrap();
+    let gateway =
+        Gateway::start(&["serve", "--https", "127.0.0.1:0", "--config", file.to_str().unwrap()], &[]);
+    let nobody = Visitor::new(gateway.https(), &authority, None);
+    let stranger = Authority::new("staff").vouch("ann", 1);
+    let stranger = Visitor::new(gateway.https(), &authority, Some(&stranger));
+    for (visitor, name) in [
+        (nobody.from([127, 0, 0, 2]), "evil.example"),
+        (nobody.from([127, 0, 0, 3]), "staff.example"),
+        (stranger.from([127, 0, 0, 4]), "staff.example"),
+    ] {
+        assert!(visitor.ask(name, name, "").await.is_err(), "{name}");
+    }
+    assert!(nobody.from([127, 0, 0, 5]).shake("shop.example", "spdy/3").await.is_err());
+    let garbage = async || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.6:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(gateway.https()).await.unwrap();
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    let failed = |reason: &str| {
+        let name = format!("panoply_handshakes_failed_total{{reason=\"{reason}\"}}");
+        Page::of(&gateway).figure(&name) as u64
+    };
+    for broken in [1, 2, 3, 3, 3] {
+        garbage().await;
+        // He is charged a moment after his connection has ended.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while failed("broken") < broken {
+            assert!(Instant::now() < deadline, "{broken}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    assert!(nobody.from([127, 0, 0, 6]).ask("shop.example", "shop.example", "").await.is_err());
+    assert_eq!(
+        nobody.from([127, 0, 0, 7]).ask("shop.example", "shop.example", "").await.unwrap().status,
+        200
+    );
+    let expected = [("name", 1), ("certificate", 2), ("terms", 1), ("broken", 3), ("turned_away", 3)];
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = expected.map(|(reason, _)| (reason, failed(reason)));
+        if found == expected {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn values_that_machines_share_have_a_gauge_of_their_own() {
+    let redis = Redis::start();
+    redis.signal("STOP");
+    let (gateway, _folder, _app) = two_sites(&format!(
+        "store.url = '{}'\nkeys = ['the key of a test, which protects nobody at all']",
+        redis.url()
+    ));
+    let values = |figure: &str| format!("panoply_store_{figure}{{kind=\"redis+unix\",of=\"values\"}}");
+    let becomes = async |state: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let page = Page::of(&gateway);
+            assert!(page.has(&values("up")));
+            if page.figure(&values("asked_total")) >= 1.0 && page.figure(&values("up")) as u64 == state {
+                return page;
+            }
+            assert!(Instant::now() < deadline, "it does not become {state}:\n{}", gateway.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let down = becomes(0).await;
+    assert!(down.figure(&values("failed_total")) >= 1.0 && down.has(&values("failed_seconds")));
+    assert_eq!(gateway.client().get("/").await.status, 200, "it serves without");
+    redis.signal("CONT");
+    gateway.signal("HUP"); // else it asks once a minute
+    becomes(1).await;
+    for said in ["the store of shared values fails", "the store of shared values answers again"] {
+        assert_eq!(gateway.log().matches(said).count(), 1, "{said}:\n{}", gateway.log());
     }
 }
 

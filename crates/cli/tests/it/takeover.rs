@@ -1,7 +1,7 @@
 //! A new process takes the place of one at work, and no visitor notices.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -25,19 +25,30 @@ struct Site {
     app: Recorder,
     folder: Scratch,
     state: Arc<Scratch>,
+    limit: &'static str,
+    /// Whether the app lets tries at `/login?held` wait.
+    holds: Arc<AtomicBool>,
 }
 
 impl Site {
     fn new() -> Self {
-        let site = Self { app: Recorder::with(answer), folder: Scratch::new(), state: Scratch::new().into() };
+        Self::limited("off")
+    }
+
+    fn limited(limit: &'static str) -> Self {
+        let holds = Arc::new(AtomicBool::new(true));
+        let held = Arc::clone(&holds);
+        let app = Recorder::with(move |stream, record| answer(stream, record, &held));
+        let site = Self { app, folder: Scratch::new(), state: Scratch::new().into(), limit, holds };
         site.write("");
         site
     }
 
     fn write(&self, more: &str) {
         let text = format!(
-            "{more}\nshield.rate_limit = 'off'\n[[site]]\nhosts = ['localhost']\nupstream = 'http://{}'\n\
+            "{more}\nshield.rate_limit = '{}'\n[[site]]\nhosts = ['localhost']\nupstream = 'http://{}'\n\
              shield.brute_force.by_username_and_ip = {{ failures = 3, window = '1h', block = '1h' }}\n",
+            self.limit,
             self.app.address()
         );
         fs::write(self.file(), text).unwrap();
@@ -73,7 +84,7 @@ impl Site {
 }
 
 /// An app at which nobody has the right password.
-fn answer(stream: &mut TcpStream, record: &Record) {
+fn answer(stream: &mut TcpStream, record: &Record, holds: &AtomicBool) {
     let (mut got, mut chunk) = (String::new(), [0; 4096]);
     while let Ok(read @ 1..) = stream.read(&mut chunk) {
         record.add(&chunk[..read]);
@@ -82,6 +93,9 @@ fn answer(stream: &mut TcpStream, record: &Record) {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let body = length.map_or(0, |length| length.parse().unwrap());
             let Some(next) = rest.get(body..) else { break };
+            while head.starts_with("POST /login?held") && holds.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(5));
+            }
             let no = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
             let _ = stream.write_all(if head.starts_with("POST") { no } else { OK });
             got = next.to_owned();
@@ -90,7 +104,92 @@ fn answer(stream: &mut TcpStream, record: &Record) {
 }
 
 fn login() -> Request<Full<Bytes>> {
-    form("/login", "email=a%40b.example&password=guess")
+    login_at("/login")
+}
+
+fn login_at(path: &str) -> Request<Full<Bytes>> {
+    form(path, "email=a%40b.example&password=guess")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_that_end_in_the_process_before_count_in_the_next() {
+    let site = Site::new();
+    let mut gateway = site.start(&[]);
+    let client = gateway.client();
+    let guesses: Vec<_> = (0..3)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.ask(login_at("/login?held")).await.status.as_u16() })
+        })
+        .collect();
+    site.app.heads(3);
+    let next = site.start(&["--take-over"]);
+    next.logged("serves in the place of the one before");
+    site.holds.store(false, Ordering::Relaxed);
+    for guess in guesses {
+        assert_eq!(guess.await.unwrap(), 401, "whose visitors are let to end");
+    }
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.log());
+    thread::sleep(Duration::from_millis(200)); // it was told, and has to hear it
+    assert_eq!(client.ask(login()).await.status, 429, "{}", next.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_used_up_his_rate_has_used_it_up_in_the_next_process_too() {
+    let site = Site::limited("3/h");
+    let mut gateway = site.start(&[]);
+    let client = gateway.client();
+    for request in 0..3 {
+        assert_eq!(client.get("/").await.status, 200, "request {request}");
+    }
+    assert_eq!(client.get("/").await.status, 429);
+    let mut next = site.start(&["--take-over"]);
+    assert_eq!(gateway.ended().code(), Some(0));
+    assert_eq!(client.get("/").await.status, 429, "handed over");
+    assert_eq!(client.from([127, 0, 0, 2]).get("/").await.status, 200, "another client");
+    next.signal("TERM");
+    assert_eq!(next.ended().code(), Some(0));
+    let again = site.start(&[]);
+    assert_eq!(again.client().get("/").await.status, 429, "started anew");
+}
+
+#[test]
+fn who_is_told_to_end_while_he_hands_over_waits_for_whoever_takes_over() {
+    let site = Site::new();
+    let mut gateway = site.start(&[]);
+    let mut successor = UnixStream::connect(site.socket()).unwrap();
+    successor.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut lines = BufReader::new(successor.try_clone().unwrap());
+    let mut hears = |word: &str| {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.starts_with(&format!("{{\"say\":\"{word}\"")), "{word}: `{line}`");
+    };
+    hears("hello");
+    successor.write_all(b"{\"say\":\"let_go\",\"version\":1}\n").unwrap();
+    hears("yours");
+    gateway.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    successor.write_all(b"{\"say\":\"serving\"}\n").unwrap();
+    hears("done");
+    drop(successor);
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_end_after_he_has_handed_over_still_lets_requests_end() {
+    let site = Site::new();
+    let mut gateway = site.start(&[]);
+    let client = gateway.client();
+    let held = tokio::spawn(async move { client.ask(login_at("/login?held")).await.status.as_u16() });
+    site.app.heads(1);
+    let next = site.start(&["--take-over"]);
+    next.logged("serves in the place of the one before");
+    gateway.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    site.holds.store(false, Ordering::Relaxed);
+    assert_eq!(held.await.unwrap(), 401);
+    assert_eq!(gateway.ended().code(), Some(0));
 }
 
 /// `PANOPLY_TAKEOVERS=200` for more of them.

@@ -114,14 +114,16 @@ async fn whoever_has_a_trace_finds_the_refusal_and_whoever_has_a_refusal_its_tra
     assert_eq!(code, Some(0), "{said}");
     assert!(said.lines().any(|line| line == format!("trace        {TRACE}")), "{said}");
 
-    let dead = Gateway::start(
-        &["serve", "--to", "http://127.0.0.1:1", "--https", "127.0.0.1:0"],
-        &[("PANOPLY_LOG", "debug")],
-    );
-    let request = Request::get("/").header("traceparent", GOOD).body(Full::default()).unwrap();
-    assert_eq!(dead.client().ask(request).await.status, StatusCode::BAD_GATEWAY);
-    dead.logged("no connection to the app");
-    let log = dead.log();
-    let line = log.lines().find(|line| line.contains("reason=\"no connection to the app")).expect(&log);
-    assert!(line.contains(&format!("trace_id={TRACE}")), "{line}");
+    for level in ["info", "debug"] {
+        let dead = Gateway::start(
+            &["serve", "--to", "http://127.0.0.1:1", "--https", "127.0.0.1:0"],
+            &[("PANOPLY_LOG", level)],
+        );
+        let request = Request::get("/").header("traceparent", GOOD).body(Full::default()).unwrap();
+        assert_eq!(dead.client().ask(request).await.status, StatusCode::BAD_GATEWAY);
+        dead.logged("reason=\"no connection to the app");
+        let log = dead.log();
+        let line = log.lines().find(|line| line.contains("reason=\"no connection to the app")).expect(&log);
+        assert!(line.contains(&format!("trace_id={TRACE}")), "{level}: {line}");
+    }
 }

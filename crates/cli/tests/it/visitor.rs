@@ -111,7 +111,8 @@ impl Visitor {
         Ok(statuses)
     }
 
-    async fn shake(&self, name: &str, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
+    /// A handshake by somebody who speaks nothing but `protocol`.
+    pub(crate) async fn shake(&self, name: &str, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
         let mut config = self.config.clone();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let socket = TcpSocket::new_v4()?;

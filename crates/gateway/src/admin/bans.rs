@@ -117,7 +117,9 @@ pub(super) async fn add(view: &View, body: &[u8]) -> Result<Done, Trouble> {
         |error: panoply::SettingError| Trouble::new(StatusCode::BAD_REQUEST, error.to_string(), error.hint());
     let network: Network = network.parse().map_err(refuse)?;
     let until = seconds.map(|seconds| view.world.unix_time() + Duration::from_secs(seconds.min(LONGEST)));
-    let saved = view.keeper.add(Ban::new(network, until, &because)).await.map_err(refuse)?;
+    let mut held = view.keeper.hold().await.ok_or_else(let_go)?;
+    let saved = held.add(Ban::new(network, until, &because)).await.map_err(refuse)?;
+    drop(held);
     tracing::info!(%network, seconds, because, "an operator banned a network");
     let mut notes = not_everywhere(view);
     notes.extend(saved);
@@ -127,8 +129,9 @@ pub(super) async fn add(view: &View, body: &[u8]) -> Result<Done, Trouble> {
 pub(super) async fn lift(view: &View, who: &str) -> Result<Done, Trouble> {
     let who = percent_decode_str(who).decode_utf8_lossy();
     let mut done = Done::default();
+    let mut held = view.keeper.hold().await.ok_or_else(let_go)?;
     for ban in view.world.bans().all().into_iter().filter(|ban| ban.concerns(&who)) {
-        done.notes.extend(view.keeper.lift(ban.network).await);
+        done.notes.extend(held.lift(ban.network).await);
         done.lifted.push(format!("rate_limit ban {}", ban.network));
     }
     let client = who.parse::<Network>().ok().and_then(|network| network.client());
@@ -136,6 +139,8 @@ pub(super) async fn lift(view: &View, who: &str) -> Result<Done, Trouble> {
         let limits = view.routes.shields().flat_map(|(.., shield)| shield.forgive(client));
         done.lifted.extend(limits.map(|limit| format!("rate_limit {limit} {client}")));
     }
+    // The store may take its time, and what is forgotten in memory is told to a process that takes over.
+    drop(held);
     match Counted::lift(&view.counted(), &*view.counting.counters, &who).await {
         Ok(lifted) => {
             let name = |KeptOut { practice, rule, key, .. }| format!("{practice} {rule} {key}");
@@ -154,6 +159,15 @@ pub(super) async fn lift(view: &View, who: &str) -> Result<Done, Trouble> {
     }
     tracing::info!(who = %who, lifted = ?done.lifted, "an operator let somebody in again");
     Ok(done)
+}
+
+/// Who asked while the gateway was replaced is connected to the process that ends.
+fn let_go() -> Trouble {
+    Trouble::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "another process goes on in the place of this one",
+        "ask again: it answers at the same address",
+    )
 }
 
 /// A ban is asked for by `rate_limit`: where that is not in earnest, neither is a ban.

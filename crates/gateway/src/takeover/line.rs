@@ -32,6 +32,8 @@ pub(super) enum Line {
     Serving {},
     /// The one before ends.
     Done {},
+    /// The new one hears what the other still counts.
+    Tell {},
 }
 
 /// A listener that is handed over.

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::line::{Handed, Line, hear, say};
-use super::{PROMPT, START, VERSION, is_trusted, place};
+use super::{PROMPT, START, VERSION, bequest, is_trusted, place};
 use crate::config::Config;
+use crate::counting::Told;
 use crate::listen::Held;
 use crate::notify::Notices;
 use crate::state;
@@ -108,9 +109,15 @@ impl Successor {
         }
     }
 
-    /// It may be sure that this one ends.
-    pub(crate) async fn go_on(self) -> io::Result<()> {
-        say(&self.stream, &Line::Done {}, &[]).await
+    /// It may be sure that this one ends, and hears what is `counted` until then.
+    pub(crate) async fn go_on(self, counted: mpsc::Receiver<Told>) {
+        let told = async {
+            say(&self.stream, &Line::Done {}, &[]).await?;
+            bequest::tell(self.stream, counted).await
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "what is counted at the end is lost to the new process");
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_acceptconn;
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::net::UnixStream;
 
+use super::bequest::Bequest;
 use super::line::{Handed, Line, hear, say};
 use super::offer::unexpected;
 use super::{PROMPT, START, VERSION, is_trusted, place};
@@ -20,6 +22,8 @@ use crate::{GatewayError, state};
 pub struct Predecessor {
     stream: UnixStream,
     process: Option<i32>,
+    /// Readable once the process has ended (pidfd_open(2)).
+    life: Option<OwnedFd>,
     refuses: Option<String>,
 }
 
@@ -50,7 +54,11 @@ impl Predecessor {
         }
         match hear(&stream, PROMPT).await {
             Ok((Line::Hello { version: VERSION, refuses }, _)) => {
-                Ok(Some(Self { stream, process: peer.pid(), refuses }))
+                let process = peer.pid();
+                // Somebody is at the other end: the number is still its own.
+                let life = process.and_then(Pid::from_raw);
+                let life = life.and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok());
+                Ok(Some(Self { stream, process, life, refuses }))
             }
             Ok((Line::Hello { version, .. }, _)) => {
                 Err(fault(format!("it hands over by version {version}, and this panoply by {VERSION}")))
@@ -82,29 +90,42 @@ impl Predecessor {
         Ok((Given::from_before(held), notify.map(|name| Notices::to(name, watchdog)).unwrap_or_default()))
     }
 
-    /// Tells it that the new one serves, and comes back when it is sure to end.
+    /// Tells it that the new one serves, and comes back when it is sure to end: with what it counts until then, where it
+    /// can still say so.
     ///
     /// # Errors
     /// When it serves on, since this one took too long: then there are two.
-    pub async fn relieve(self) -> Result<(), GatewayError> {
+    pub async fn relieve(self) -> Result<Option<Bequest>, GatewayError> {
         let relieved = async {
             say(&self.stream, &Line::Serving {}, &[]).await?;
-            match hear(&self.stream, PROMPT).await?.0 {
-                Line::Done {} => Ok(()),
-                other => Err(unexpected(&other)),
-            }
+            hear(&self.stream, PROMPT).await
         };
-        match relieved.await {
-            Ok(()) => Ok(()),
+        let error = match relieved.await {
+            Ok((Line::Done {}, _)) => return Ok(Some(Bequest::from(self.stream))),
+            Ok((other, _)) => unexpected(&other),
+            // It accepts nobody until it has read what it was told, and then it ends: whoever waited for it to answer
+            // would leave visitors to one that is stuck.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                tracing::warn!(process = self.process, "the process before does not answer any more");
+                return Ok(None);
+            }
             // One that has died meanwhile is relieved as well.
-            Err(_) if self.is_gone() => Ok(()),
-            Err(error) => Err(self.fault(&format!("it goes on, and this one ends: {error}"))),
-        }
+            Err(_) if self.is_gone().await => return Ok(None),
+            Err(error) => error,
+        };
+        Err(self.fault(&format!("it goes on, and this one ends: {error}")))
     }
 
-    fn is_gone(&self) -> bool {
-        let process = self.process.and_then(Pid::from_raw);
-        process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
+    /// Also when nobody has asked how it ended: then its number is still taken. Its descriptors are closed a moment
+    /// before it is gone.
+    async fn is_gone(&self) -> bool {
+        for _ in 0..LOOKS {
+            if self.life.as_ref().is_some_and(has_ended) {
+                return true;
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        false
     }
 
     fn fault(&self, message: &str) -> GatewayError {
@@ -115,6 +136,11 @@ impl Predecessor {
             hint: "see its log; or stop it, and start this one".to_owned(),
         }
     }
+}
+
+fn has_ended(process: &OwnedFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&now)).is_ok_and(|ended| ended > 0)
 }
 
 fn held(sockets: Vec<Handed>, files: Vec<OwnedFd>) -> io::Result<Held> {
@@ -133,4 +159,89 @@ fn held(sockets: Vec<Handed>, files: Vec<OwnedFd>) -> io::Result<Held> {
         held.0.push((role, socket));
     }
     Ok(held)
+}
+
+/// For a second, which is much between the end of a process's descriptors and its own.
+const LOOKS: u32 = 100;
+const BETWEEN: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::os::fd::AsFd;
+    use std::path::Path;
+    use std::process::{self, Child, Command, Stdio};
+
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::listen::Role;
+
+    /// Plays the process before where a test has started it as one, and else nothing.
+    #[tokio::test]
+    async fn a_stand_in_for_the_one_before() {
+        let Some(folder) = env::var_os(FOLDER) else { return };
+        let folder = Path::new(&folder);
+        let fresh = folder.join("fresh");
+        let listener = UnixListener::bind(&fresh).unwrap();
+        std::fs::rename(&fresh, place(folder)).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        say(&stream, &Line::Hello { version: VERSION, refuses: None }, &[]).await.unwrap();
+        assert_eq!(hear(&stream, PROMPT).await.unwrap().0, Line::LetGo { version: VERSION });
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let asked = socket.local_addr().unwrap().to_string();
+        let handed = Handed { role: Role::Https, asked, is_unasked: false };
+        let yours = Line::Yours { sockets: vec![handed], notify: None, watchdog: None };
+        say(&stream, &yours, &[socket.as_fd()]).await.unwrap();
+        match env::var(THEN).unwrap().as_str() {
+            "goes on" => drop(stream), // it took the new one too long
+            then => {
+                assert_eq!(hear(&stream, PROMPT).await.unwrap().0, Line::Serving {});
+                match then {
+                    "ends" => say(&stream, &Line::Done {}, &[]).await.unwrap(),
+                    "dies" => process::abort(),
+                    _ => {}
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+
+    struct StandIn(Child);
+
+    impl Drop for StandIn {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn stand_in(folder: &Path, then: &str) -> StandIn {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "takeover::predecessor::tests::a_stand_in_for_the_one_before"]);
+        command.env(FOLDER, folder).env(THEN, then).stdout(Stdio::null()).stderr(Stdio::null());
+        StandIn(command.spawn().unwrap())
+    }
+
+    #[tokio::test]
+    async fn whoever_cannot_go_on_is_relieved_and_who_goes_on_is_not() {
+        for (then, is_relieved) in [("ends", true), ("dies", true), ("hangs", true), ("goes on", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let config = Config { state: Some(folder.path().to_owned()), ..Config::default() };
+            // Nobody waits for it: once it is dead its number is still there.
+            let _before = stand_in(folder.path(), then);
+            let mut predecessor = loop {
+                match Predecessor::find(&config).await.unwrap() {
+                    Some(predecessor) => break predecessor,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            };
+            predecessor.take().await.unwrap();
+            let relieved = predecessor.relieve().await;
+            assert_eq!(relieved.is_ok(), is_relieved, "{then}: {relieved:?}");
+        }
+    }
+
+    const FOLDER: &str = "PANOPLY_TEST_STANDS_IN";
+    const THEN: &str = "PANOPLY_TEST_THEN";
 }

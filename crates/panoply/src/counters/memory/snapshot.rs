@@ -10,20 +10,17 @@
 //! the end           kind 0, length of all before it u64, SHA-256 of all before that
 //! ```
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::PoisonError;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use siphasher::sip::SipHasher13;
 
 use super::Memory;
 use super::slot::{Slot, nanoseconds};
 use super::table::Table;
 use crate::SettingError;
+use crate::digested::{self, BROKEN, Digested, damaged};
 
 impl Memory {
     /// Writes all counts to the file at `path`: whole or not at all, and for this user alone, since it holds the key
@@ -35,16 +32,7 @@ impl Memory {
     /// When the file cannot be written, beside it first, as `path` with `.new` at its end. What was there stays then.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = fresh(path);
-        remove(&fresh)?;
-        // `create_new` follows no link that somebody left there.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        let mut file = Digested::new(BufWriter::new(file));
-        self.write(&mut file)?;
-        let (digest, mut file) = file.finish();
-        file.write_all(&digest)?;
-        file.into_inner()?.sync_all()?;
-        fs::rename(&fresh, path)
+        digested::write(path, |file| self.write(file))
     }
 
     /// Counts on from what [`save`](Self::save) wrote to `path`; where there is no file, from nothing. Blocks end at
@@ -74,23 +62,22 @@ impl Memory {
     /// # Errors
     /// When the file cannot be read, or is not whole: then nothing of it is used.
     pub fn restore(mut self, path: &Path) -> Result<Self, SettingError> {
-        match fs::metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(self),
-            Ok(found) if !found.is_file() => Err(io::Error::other("it is no file")),
-            found => found.and_then(|_| File::open(path)).and_then(|file| self.read(file)),
-        }
-        .map(|()| self)
-        .map_err(|error| {
+        let found = digested::read(path, LARGEST, |file| self.read(file)).map_err(|error| {
             SettingError::new(
                 format!("counts cannot be read from `{}`: {error}", path.display()),
                 "move the file away to begin with no counts, and with nobody blocked",
             )
-        })
+        })?;
+        if let Some((seed, keys, networks)) = found {
+            self.seed = seed;
+            self.hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
+            (self.keys, self.networks) = (keys, networks);
+        }
+        Ok(self)
     }
 
     fn write(&self, file: &mut Digested<impl Write>) -> io::Result<()> {
-        file.write_all(MAGIC)?;
-        file.write_all(&VERSION.to_le_bytes())?;
+        file.begin(MAGIC, VERSION)?;
         for word in self.seed {
             file.write_all(&word.to_le_bytes())?;
         }
@@ -115,27 +102,15 @@ impl Memory {
                 file.write_all(&entries)?;
             }
         }
-        let length = file.length + 1;
         file.write_all(&[END])?;
-        file.write_all(&length.to_le_bytes())
+        file.end()
     }
 
     /// Into tables of its own, which take the place of what was there when all is read and its digest is right.
-    fn read(&mut self, file: File) -> io::Result<()> {
-        if file.metadata()?.len() > LARGEST {
-            return Err(damaged("it is too large"));
-        }
-        let mut file = Digested::new(BufReader::new(file).take(LARGEST));
-        let magic: [u8; MAGIC.len()] = file.array()?;
-        if magic != *MAGIC {
-            return Err(damaged("it is another kind of file"));
-        }
-        let version = u16::from_le_bytes(file.array()?);
-        if version != VERSION {
-            return Err(damaged(&format!("it is of version {version}, and this program writes {VERSION}")));
-        }
-        let seed = [u64::from_le_bytes(file.array()?), u64::from_le_bytes(file.array()?)];
-        let (saved, moment) = (u64::from_le_bytes(file.array()?), self.moment());
+    fn read(&self, file: &mut Digested<impl Read>) -> io::Result<([u64; 2], Table, Table)> {
+        file.is_begun(MAGIC, VERSION)?;
+        let seed = [file.number()?, file.number()?];
+        let (saved, moment) = (file.number()?, self.moment());
         let (keys, networks) = (self.keys.another(), self.networks.another());
         loop {
             let table = match file.array()? {
@@ -144,22 +119,10 @@ impl Memory {
                 [END] => break,
                 _ => return Err(damaged(BROKEN)),
             };
-            file.count(table, saved, &moment)?;
+            count(file, table, saved, &moment)?;
         }
-        let length = file.length;
-        if u64::from_le_bytes(file.array()?) != length {
-            return Err(damaged(BROKEN));
-        }
-        let (digest, mut rest) = file.finish();
-        let mut found = Vec::new();
-        rest.read_to_end(&mut found)?;
-        if found != digest {
-            return Err(damaged(BROKEN));
-        }
-        self.seed = seed;
-        self.hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
-        (self.keys, self.networks) = (keys, networks);
-        Ok(())
+        file.is_ended()?;
+        Ok((seed, keys, networks))
     }
 
     fn moment(&self) -> Moment {
@@ -173,84 +136,19 @@ struct Moment {
     day: u64,
 }
 
-/// What passes is counted and digested.
-struct Digested<F> {
-    file: F,
-    digest: Context,
-    length: u64,
+fn count(file: &mut Digested<impl Read>, table: &Table, saved: u64, moment: &Moment) -> io::Result<()> {
+    let id = file.number()?;
+    let (points, until) = (i64::from_le_bytes(file.array()?), file.number()?);
+    let mut name = vec![0; u16::from_le_bytes(file.array()?).into()];
+    file.bytes(&mut name)?;
+    let name = String::from_utf8(name).map_err(|_| damaged(BROKEN))?;
+    // Where the time of day was set back meanwhile, nobody is kept out for longer than was left.
+    let slot = Slot::at(id, points, until).since(saved.max(moment.day), moment.now);
+    if slot.stands(moment.now) {
+        table.set(id).restore(slot, &name, moment.now);
+    }
+    Ok(())
 }
-
-impl<F> Digested<F> {
-    fn new(file: F) -> Self {
-        Self { file, digest: Context::new(&SHA256), length: 0 }
-    }
-
-    fn passed(&mut self, bytes: &[u8]) {
-        self.digest.update(bytes);
-        self.length += bytes.len() as u64;
-    }
-
-    fn finish(self) -> (Vec<u8>, F) {
-        (self.digest.finish().as_ref().to_vec(), self.file)
-    }
-}
-
-impl<F: Write> Digested<F> {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.passed(bytes);
-        self.file.write_all(bytes)
-    }
-}
-
-impl<F: Read> Digested<F> {
-    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.bytes(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn bytes(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact(bytes).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => damaged("it is cut off"),
-            _ => error,
-        })?;
-        self.passed(bytes);
-        Ok(())
-    }
-
-    fn count(&mut self, table: &Table, saved: u64, moment: &Moment) -> io::Result<()> {
-        let id = u64::from_le_bytes(self.array()?);
-        let (points, until) = (i64::from_le_bytes(self.array()?), u64::from_le_bytes(self.array()?));
-        let mut name = vec![0; u16::from_le_bytes(self.array()?).into()];
-        self.bytes(&mut name)?;
-        let name = String::from_utf8(name).map_err(|_| damaged(BROKEN))?;
-        // Where the time of day was set back meanwhile, nobody is kept out for longer than was left.
-        let slot = Slot::at(id, points, until).since(saved.max(moment.day), moment.now);
-        if slot.stands(moment.now) {
-            table.set(id).restore(slot, &name, moment.now);
-        }
-        Ok(())
-    }
-}
-
-fn fresh(path: &Path) -> PathBuf {
-    let mut fresh = OsString::from(path);
-    fresh.push(".new");
-    fresh.into()
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn damaged(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what)
-}
-
-const BROKEN: &str = "it was changed since it was written";
 
 const MAGIC: &[u8; 14] = b"panoply counts";
 const VERSION: u16 = 2;

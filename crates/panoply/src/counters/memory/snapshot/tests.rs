@@ -1,10 +1,13 @@
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
 use crate::Clock;
 use crate::counters::{Limiter, MOST_LISTED, Who};
+use crate::digested::fresh;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

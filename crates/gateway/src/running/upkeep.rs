@@ -1,0 +1,36 @@
+//! What is done beside the serving.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::gateway::Lasting;
+use crate::renewal::Renewal;
+use crate::served::Served;
+use crate::upstream;
+
+/// What only one process may do.
+pub(super) fn alone(lasting: &Lasting) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    let keeper = Arc::clone(&lasting.keeper);
+    upkeep.spawn(async move { keeper.keep().await });
+    upkeep.spawn(lasting.counting.clone().keep());
+    upkeep
+}
+
+/// Who asks the apps whether they are well.
+pub(super) fn checks(served: &Served) -> JoinSet<()> {
+    let mut checks = JoinSet::new();
+    checks.spawn(upstream::watch(served.routes.to_watch()));
+    checks
+}
+
+/// What the certificates that are served need.
+pub(super) fn of_certificates(served: &Served, lasting: &Lasting, renewal: Option<Renewal>) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(Arc::clone(&served.tls).keep(lasting.shared.clone()));
+    if let Some(renewal) = renewal {
+        upkeep.spawn(renewal.keep());
+    }
+    upkeep
+}
