@@ -74,7 +74,8 @@ impl Gateway {
         privileges::check(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
-        let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
+        let open = |file| privileges::as_writer(config, || AccessLog::open(file, &clock));
+        let log = config.access_log.as_ref().map(open).transpose()?;
         let world = Arc::new(World::new(clock).counters(Arc::clone(&counting.counters)));
         let shared = shared::open(config)?;
         let (mut served, renewal) = Served::open(config.clone(), &world, shared.clone())?;
@@ -126,7 +127,7 @@ impl Gateway {
         privileges::drop(config)?;
         match sandbox::close(config, reads)? {
             Some(sandbox) => {
-                tracing::info!("sandbox: {sandbox}");
+                sandbox.tell();
                 self.lasting.reach = sandbox.reach();
             }
             None => tracing::warn!("sandbox: off, as the configuration says; no new privileges"),

@@ -13,6 +13,8 @@ pub mod config;
 mod connection;
 mod counting;
 mod cuts;
+#[doc(hidden)]
+pub mod denied;
 pub mod dependencies;
 mod error;
 mod floods;
