@@ -90,10 +90,10 @@ async fn the_package_installs_serves_and_goes_without_a_trace() {
     for (path, mode) in PROMISED {
         let line = listed.lines().find(|line| line.split_whitespace().nth(5) == Some(&format!("./{path}")));
         let line = line.unwrap_or_else(|| panic!("{path} is not in the package:\n{listed}"));
-        assert!(line.starts_with(mode) && line.contains(" 0/0 "), "{mode}: {line}");
+        assert!(line.starts_with(mode) && line.contains(" root/root "), "{mode}: {line}");
     }
     let conffiles = output(Command::new("dpkg-deb").args(["-I"]).arg(&package).arg("conffiles"));
-    assert_eq!(conffiles, "/etc/panoply/panoply.toml\n/etc/logrotate.d/panoply\n");
+    assert_eq!(conffiles, "/etc/logrotate.d/panoply\n/etc/panoply/panoply.toml\n");
 
     let folder = Scratch::new();
     let root = folder.path().join("root");
@@ -103,11 +103,19 @@ async fn the_package_installs_serves_and_goes_without_a_trace() {
     let inside = |arguments: &[&str]| output(as_root("chroot").arg(&root).args(arguments));
     let before = files(&root);
     inside(&["dpkg", "-i", "/panoply.deb"]);
+    let settings = "/etc/panoply/panoply.toml";
+    assert_eq!(inside(&["stat", "-c", "%U:%G %a", settings]), "root:panoply 640\n");
+    inside(&["chmod", "0660", settings]);
     inside(&["dpkg", "-i", "/panoply.deb"]); // an upgrade
     assert_eq!(inside(&["panoply", "--version"]), concat!("panoply ", env!("CARGO_PKG_VERSION"), "\n"));
     inside(&["panoply", "config", "check", "/etc/panoply/panoply.toml"]);
-    assert_eq!(inside(&["stat", "-c", "%U:%G %a", "/var/lib/panoply"]), "panoply:panoply 700\n");
-    assert_eq!(inside(&["stat", "-c", "%U:%G %a", "/var/log/panoply"]), "panoply:adm 750\n");
+    for (path, rights) in [
+        ("/var/lib/panoply", "panoply:panoply 700\n"),
+        ("/var/log/panoply", "panoply:adm 750\n"),
+        (settings, "root:panoply 660\n"),
+    ] {
+        assert_eq!(inside(&["stat", "-c", "%U:%G %a", path]), rights, "{path}");
+    }
 
     // As the unit starts it, but for ports that are free on every machine.
     let mut serve = as_root("chroot");
@@ -164,10 +172,9 @@ fn debian() -> PathBuf {
         main.filter(|(_, name)| !name.contains('-')).map(|(site, name)| (site.to_owned(), name.to_owned()));
     let (site, name) = found.next_back().expect("apt knows where Debian is: apt-get update");
     output(as_root("rm").arg("-rf").arg(&folder));
-    let mut make = as_root("debootstrap");
-    make.args(["--variant=minbase", "--include=adduser,ca-certificates"]).arg(name).arg(&folder).arg(site);
+    let mut make = as_root("mmdebstrap");
+    make.args(["--variant=essential", "--include=adduser,ca-certificates"]).arg(name).arg(&folder).arg(site);
     output(&mut make);
-    output(as_root("chroot").arg(&folder).args(["apt-get", "clean"]));
     fs::write(stamp, "").unwrap();
     folder
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use crate::client::get;
 use crate::gateway::{Gateway, panoply};
@@ -143,8 +144,13 @@ fn root_opens_no_log_that_its_user_has_laid_elsewhere() {
             fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).unwrap();
         }
         symlink(&shadow, &log).unwrap();
-        let (code, _, stderr) = panoply(&arguments);
-        assert_eq!(code, Some(2), "{stderr}");
+        // One that starts serves until somebody ends it.
+        let state = Scratch::new();
+        let mut ended = Command::new("timeout");
+        ended.arg("20").arg(env!("CARGO_BIN_EXE_panoply")).args(arguments);
+        let ended = ended.env("STATE_DIRECTORY", state.path()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(&format!("cannot write `{}`: Permission denied", log.display())), "{stderr}");
         assert_eq!(shadow.exists(), is_there);
         fs::remove_file(&log).unwrap();
