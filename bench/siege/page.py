@@ -235,6 +235,8 @@ METRICS = [
     (r'access_log_dropped_total', "Lines that the access log lost."),
 ]
 LOG = [
+    (r'this runs as root', "In namespaces of its own the siege is root of nothing; an installation has `user`, or a unit that says so."),
+    (r'sandbox: ', "What the gateway has taken from itself before the first visitor came, and what it can still write."),
     (r'practice="hosts"', "A scanner: its address, and the id of the request."),
     (r'practice="rate_limit"', "Who asks too often, and over which limit."),
     (r'practice="brute_force"', "Somebody guesses passwords."),
