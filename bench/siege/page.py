@@ -244,6 +244,7 @@ LOG = [
     (r'practice="app"', "The visitor broke off, or no place of the app answered."),
     (r'left out', "A place of the app was killed, and is not asked for a while."),
     (r'asked again', "It is back."),
+    (r'store of shared values', "The same store, for what machines share: certificates and keys of tickets. It died, or answers again."),
     (r'store of counts|counters|[Rr]edis', "The store died, or answers again; limits go on in memory."),
     (r'reload|configuration|taken into use', "What SIGHUP did."),
     (r'reason="flood"', "HTTP/2 floods: whose, and how many by now."),

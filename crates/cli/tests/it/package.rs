@@ -107,6 +107,7 @@ async fn the_package_installs_serves_and_goes_without_a_trace() {
     let settings = "/etc/panoply/panoply.toml";
     assert_eq!(inside(&["stat", "-c", "%U:%G %a", settings]), "root:panoply 640\n");
     inside(&["chmod", "0660", settings]);
+    assert_eq!(inside(&["dpkg", "--verify", "panoply"]), "", "its sums are those of its files");
     inside(&["dpkg", "-i", "/panoply.deb"]); // an upgrade
     assert_eq!(inside(&["panoply", "--version"]), concat!("panoply ", env!("CARGO_PKG_VERSION"), "\n"));
     inside(&["panoply", "config", "check", "/etc/panoply/panoply.toml"]);
