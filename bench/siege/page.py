@@ -235,6 +235,8 @@ METRICS = [
     (r'access_log_dropped_total', "Lines that the access log lost."),
 ]
 LOG = [
+    (r'this runs as root', "In namespaces of its own the siege is root of nothing; an installation has `user`, or a unit that says so."),
+    (r'sandbox: ', "What the gateway has taken from itself before the first visitor came, and what it can still write."),
     (r'practice="hosts"', "A scanner: its address, and the id of the request."),
     (r'practice="rate_limit"', "Who asks too often, and over which limit."),
     (r'practice="brute_force"', "Somebody guesses passwords."),
@@ -242,6 +244,7 @@ LOG = [
     (r'practice="app"', "The visitor broke off, or no place of the app answered."),
     (r'left out', "A place of the app was killed, and is not asked for a while."),
     (r'asked again', "It is back."),
+    (r'store of shared values', "The same store, for what machines share: certificates and keys of tickets. It died, or answers again."),
     (r'store of counts|counters|[Rr]edis', "The store died, or answers again; limits go on in memory."),
     (r'reload|configuration|taken into use', "What SIGHUP did."),
     (r'reason="flood"', "HTTP/2 floods: whose, and how many by now."),

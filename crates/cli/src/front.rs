@@ -4,8 +4,8 @@ use std::path::Path;
 use std::{env, fs};
 
 use panoply::SettingError;
-use panoply_gateway::Config;
 use panoply_gateway::config::{Secret, Site, Upstream};
+use panoply_gateway::{Config, denied};
 
 use crate::args::Front;
 use crate::trouble::Trouble;
@@ -85,10 +85,9 @@ pub(crate) fn file(named: Option<&Path>) -> Result<Config, Trouble> {
 /// Reads and checks a configuration file.
 pub(crate) fn read(path: &Path) -> Result<Config, Trouble> {
     let text = fs::read_to_string(path).map_err(|error| {
-        Trouble::new(
-            format_args!("cannot read `{}`: {error}", path.display()),
-            "write one with `panoply config default > panoply.toml`",
-        )
+        let denied = denied::hint(path, &error);
+        let hint = denied.as_deref().unwrap_or("write one with `panoply config default > panoply.toml`");
+        Trouble::new(format_args!("cannot read `{}`: {error}", path.display()), hint)
     })?;
     Config::parse(&text).map_err(|error| error.in_file(path).into())
 }

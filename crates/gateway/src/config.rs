@@ -19,6 +19,7 @@
 //! # Ok::<(), panoply_gateway::config::ConfigError>(())
 //! ```
 
+mod account;
 mod acme;
 mod check;
 mod connections;
@@ -98,8 +99,10 @@ pub struct Config {
     #[serde(deserialize_with = "file_path::some")]
     pub state: Option<PathBuf>,
     /// Whom a gateway that was started as root becomes, once ports are bound and keys read; `None`: it stays who it is.
+    #[serde(deserialize_with = "account::some")]
     pub user: Option<String>,
     /// The group, where it is not that user's own.
+    #[serde(deserialize_with = "account::some")]
     pub group: Option<String>,
     /// Whether it takes from itself what it does not need.
     pub sandbox: Sandbox,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use panoply::SettingError;
 
-use crate::CertificateFault;
+use crate::{CertificateFault, denied};
 
 /// What the world refused the gateway. Each says what was found; [`hint`](Self::hint) says the mend.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +88,11 @@ impl GatewayError {
                 io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
                 _ => "choose another address".to_owned(),
             },
-            Self::File { verb, .. } => {
-                format!("check that the path is right and that this user may {verb} it")
+            Self::File { verb, path, source } => {
+                let denied = if *verb == "read" { denied::hint(path, source) } else { None };
+                denied.unwrap_or_else(|| {
+                    format!("check that the path is right and that this user may {verb} it")
+                })
             }
             Self::Certificate { path, fault } => fault.hint(&path.display().to_string()),
             Self::Tls(_) => "check the settings under `[tls]`".to_owned(),

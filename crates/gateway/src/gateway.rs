@@ -76,7 +76,8 @@ impl Gateway {
         privileges::check(config)?;
         let clock = Clock::system();
         let counting = Counting::open(config, &clock)?;
-        let log = config.access_log.as_ref().map(|file| AccessLog::open(file, &clock)).transpose()?;
+        let open = |file| privileges::as_writer(config, || AccessLog::open(file, &clock));
+        let log = config.access_log.as_ref().map(open).transpose()?;
         let world = Arc::new(World::new(clock).counters(Arc::clone(&counting.counters)));
         // Without a folder nothing is kept, which is an error only where something has to be.
         let folder = state::folder(config.state.as_deref()).ok();
@@ -130,7 +131,7 @@ impl Gateway {
         privileges::drop(config)?;
         match sandbox::close(config, reads)? {
             Some(sandbox) => {
-                tracing::info!("sandbox: {sandbox}");
+                sandbox.tell();
                 self.lasting.reach = sandbox.reach();
             }
             None => tracing::warn!("sandbox: off, as the configuration says; no new privileges"),

@@ -1,5 +1,7 @@
 //! The keys that cookies are sealed with: the operator's own, or one made on first use and kept.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use panoply::Keys;
@@ -15,7 +17,13 @@ pub(crate) fn read(config: &Config) -> Result<Keys, GatewayError> {
     match &config.keys {
         Some(KeySource::Here(keys)) => Ok(keys.clone()),
         Some(KeySource::Variable(name)) => Ok(Keys::from_env(name)?),
-        Some(KeySource::File(path)) => Ok(Keys::from_file(path)?),
+        Some(KeySource::File(path)) => match File::open(path) {
+            // Who refuses it is ours to tell, all else the ring's.
+            Err(source) if source.kind() == ErrorKind::PermissionDenied => {
+                Err(GatewayError::File { verb: "read", path: path.clone(), source })
+            }
+            _ => Ok(Keys::from_file(path)?),
+        },
         None => kept(&state::folder(config.state.as_deref())?),
     }
 }

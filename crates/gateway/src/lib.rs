@@ -14,6 +14,8 @@ mod connection;
 mod counting;
 mod cuts;
 mod debts;
+#[doc(hidden)]
+pub mod denied;
 pub mod dependencies;
 mod error;
 mod floods;

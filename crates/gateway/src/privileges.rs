@@ -1,33 +1,28 @@
 //! Who was started as root, to have the ports of browsers and to read keys, is another user before the first visitor comes.
 
+mod account;
 mod gift;
 
-use std::ffi::CString;
-use std::path::Path;
+use std::io::ErrorKind;
 
-use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist, setgroups, setresgid, setresuid, setuid};
+use nix::unistd::{Uid, geteuid, getgroups, setfsgid, setfsuid, setgroups, setresgid, setresuid, setuid};
+use rustix::io::Errno;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
+};
 
-use crate::GatewayError;
 use crate::config::{Config, LogFile};
 use crate::sandbox::files;
-use crate::state;
+use crate::{GatewayError, denied, state};
+use account::Account;
 
-/// A user to become.
-#[derive(Debug)]
-struct Account {
-    name: String,
-    uid: Uid,
-    gid: Gid,
-    groups: Vec<Gid>,
-}
-
-/// Becomes the user that the configuration names, who gets the state folder and the access log, and can never be root
+/// Becomes the user that the configuration names, who gets the state folder, and can never be root
 /// again. To be called when ports are bound and files read, and nothing was started yet.
 ///
 /// # Errors
 /// When the system does not let it, or there is no such user, or something of root would be left.
 pub(crate) fn drop(config: &Config) -> Result<(), GatewayError> {
-    let Some(account) = find(config)? else {
+    let Some(account) = Account::find(config)? else {
         if geteuid().is_root() {
             tracing::warn!(
                 "this runs as root, and whoever broke in would be root\nhint: write `user = \"panoply\"` into the file \
@@ -58,75 +53,88 @@ pub(crate) fn drop(config: &Config) -> Result<(), GatewayError> {
     Ok(())
 }
 
-/// The account of `user` and `group`; `None`: there is nobody to become.
+/// Opens the access log as the one who will write it. As root it would be a way up: his folder may hold a link of his to
+/// any file of root's, and an open file stays open.
 ///
 /// # Errors
-/// When the system does not know them, or they are root.
-fn find(config: &Config) -> Result<Option<Account>, GatewayError> {
-    let Some(name) = &config.user else {
-        return match &config.group {
-            None => Ok(None),
-            Some(group) => Err(setting(
-                format!("the group `{group}` was found without a `user`"),
-                "name the user too: a root in another group is still root",
-            )),
-        };
-    };
-    let unknown = |what: &str, name: &str| {
-        setting(
-            format!("there is no {what} `{name}` on this machine"),
-            "`adduser --system --group panoply` makes both",
-        )
-    };
-    let user = User::from_name(name).ok().flatten().ok_or_else(|| unknown("user", name))?;
-    let group = |name: &String| Group::from_name(name).ok().flatten().ok_or_else(|| unknown("group", name));
-    let gid = config.group.as_ref().map(group).transpose()?.map_or(user.gid, |group| group.gid);
-    if user.uid.is_root() || gid.as_raw() == 0 {
-        return Err(setting(
-            format!("the user `{name}` is root, or of its group"),
-            "name one who may less, or leave `user` out",
-        ));
+/// When there is no such user, or `open` fails.
+pub(crate) fn as_writer<T>(
+    config: &Config,
+    open: impl Fn() -> Result<T, GatewayError>,
+) -> Result<T, GatewayError> {
+    let account = Account::find(config)?.filter(|account| geteuid().is_root() && account.uid != geteuid());
+    let (Some(account), Some(LogFile::At(path))) = (account, &config.access_log) else { return open() };
+    let failed = |source| GatewayError::File { verb: "give away", path: path.clone(), source };
+    gift::file(path, account.uid, account.gid).map_err(failed)?;
+    match borrow_rights(&account, &open) {
+        // In a folder of root's he can have a file, but make none.
+        Err(GatewayError::File { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            gift::make(path, account.uid, account.gid).map_err(failed)?;
+            borrow_rights(&account, &open)
+        }
+        opened => opened,
     }
-    // Names of the system hold no NUL; one that did would be in no further group.
-    let groups = CString::new(name.as_str()).ok().and_then(|name| getgrouplist(&name, gid).ok());
-    let groups =
-        groups.unwrap_or_else(|| vec![gid]).into_iter().filter(|group| group.as_raw() != 0).collect();
-    Ok(Some(Account { name: name.clone(), uid: user.uid, gid, groups }))
+}
+
+/// Files are looked at with the rights of `account` meanwhile, and of none of root's groups. For this thread, which is the
+/// only one.
+fn borrow_rights<T>(account: &Account, act: impl Fn() -> Result<T, GatewayError>) -> Result<T, GatewayError> {
+    let cannot = |error: nix::Error| GatewayError::Setting {
+        message: format!("cannot act as the user `{}`: {error}", account.name),
+        hint: "start panoply as root for it, or leave `user` out".to_owned(),
+    };
+    let groups = getgroups().map_err(cannot)?;
+    setgroups(&account.groups).map_err(cannot)?;
+    let before = (setfsgid(account.gid), setfsuid(account.uid));
+    let acted = act();
+    setfsuid(before.1);
+    setfsgid(before.0);
+    setgroups(&groups).map_err(cannot)?;
+    acted
 }
 
 /// # Errors
 /// When `user` or `group` cannot be.
 pub(crate) fn check(config: &Config) -> Result<(), GatewayError> {
-    find(config).map(|_| ())
+    Account::find(config).map(|_| ())
 }
 
 /// Groups first: who is not root any more cannot change them. All threads do it, as the C library has it (nptl(7)).
 fn become_him(account: &Account) -> nix::Result<()> {
+    forgo_capabilities();
     setgroups(&account.groups)?;
     setresgid(account.gid, account.gid, account.gid)?;
-    setresuid(account.uid, account.uid, account.uid)
+    setresuid(account.uid, account.uid, account.uid)?;
+    // What he would pass on to programs; who cannot is found by `has_capabilities`.
+    let _ = set_capabilities(None, NONE);
+    Ok(())
+}
+
+/// No program that he started could gain any of them, whatever its file says (capabilities(7)). Who lacks the right to
+/// that, in a container, say, has the container's bounds.
+fn forgo_capabilities() {
+    for bit in 0..u64::BITS {
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
+            Ok(()) => {}
+            Err(Errno::PERM) => tracing::debug!(bit, "a capability stays in the bounding set"),
+            // The kernel has no more.
+            Err(_) => return,
+        }
+    }
 }
 
 /// He has to go on with what root has made.
 fn give(config: &Config, account: &Account) -> Result<(), GatewayError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| GatewayError::File { verb: "give away", path, source }
-    };
     if let Ok(folder) = state::folder(config.state.as_deref()) {
-        state::make(&folder).map_err(failed(&folder))?;
-        gift::folder(&folder, account.uid, account.gid).map_err(failed(&folder))?;
-    }
-    if let Some(LogFile::At(path)) = &config.access_log {
-        gift::file(path, account.uid, account.gid).map_err(failed(path))?;
+        let given = state::make(&folder).and_then(|()| gift::folder(&folder, account.uid, account.gid));
+        given.map_err(|source| GatewayError::File { verb: "give away", path: folder, source })?;
     }
     Ok(())
 }
 
 fn has_capabilities() -> bool {
     // Without the call there are none to be had.
-    rustix::thread::capabilities(None)
-        .is_ok_and(|sets| !sets.permitted.is_empty() || !sets.effective.is_empty())
+    capabilities(None).is_ok_and(|sets| sets != NONE)
 }
 
 /// What only root can read was read; what replaces it could not be, and that would be seen on the day of a renewal.
@@ -136,9 +144,8 @@ fn warn_of_unreadable(config: &Config, user: &str) {
             tracing::warn!(
                 file = %file.display(),
                 %error,
-                "was read as root, but `{user}` cannot: what replaces it will not be taken into use\n\
-                 hint: chown {user} {}, and let him enter its folder",
-                file.display()
+                "was read as root, but `{user}` cannot: what replaces it will not be taken into use\nhint: {}",
+                denied::give(file, user)
             );
         }
     }
@@ -148,4 +155,9 @@ fn setting(message: String, hint: &str) -> GatewayError {
     GatewayError::Setting { message, hint: hint.to_owned() }
 }
 
+const NONE: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
 const ROOT: Uid = Uid::from_raw(0);

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
-use crate::GatewayError;
 use crate::config::Config;
+use crate::{GatewayError, denied};
 
 /// The configuration with what its file of trusted proxies holds.
 ///
@@ -19,7 +19,9 @@ pub(crate) fn read(config: &Config) -> Result<Config, GatewayError> {
     };
     let mut text = String::new();
     File::open(&path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)).map_err(|error| {
-        said(error.to_string(), "write the path of a text file, one address or range a line")
+        let denied = denied::hint(&path, &error);
+        let hint = denied.as_deref().unwrap_or("write the path of a text file, one address or range a line");
+        said(error.to_string(), hint)
     })?;
     if text.len() as u64 == LARGEST {
         return Err(said("it has a MiB or more".to_owned(), "name the ranges, not all of their addresses"));

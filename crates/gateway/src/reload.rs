@@ -1,7 +1,7 @@
 //! A configuration that has changed: when it has, what of it can be taken into use, and how that went.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,21 +18,30 @@ use crate::tls::watch::{settle, watcher};
 #[derive(Debug)]
 pub struct Watched {
     path: PathBuf,
-    seen: Option<Vec<u8>>,
+    /// `None`: there was nothing.
+    seen: Option<Found>,
     told: Arc<Notify>,
     /// Outer `None`: not begun yet.
     watcher: Option<Option<RecommendedWatcher>>,
+}
+
+/// What is in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Text(Vec<u8>),
+    /// It is not for us: that passes by no waiting, and somebody has to be told.
+    Denied,
 }
 
 impl Watched {
     /// Knows what is in the file now: to be called before it is read, so that no change is missed in between.
     #[must_use]
     pub fn begin(path: &Path) -> Self {
-        Self { seen: read(path).ok(), path: path.to_owned(), told: Arc::default(), watcher: None }
+        Self { seen: read(path), path: path.to_owned(), told: Arc::default(), watcher: None }
     }
 
-    /// Waits until the file holds something else than before. That it was touched, or cannot be read for a moment, is
-    /// no change: who replaces it in two steps leaves none between them.
+    /// Waits until the file holds something else than before, or may not be read any more. That it was touched, or is away
+    /// for a moment, is no change: who replaces it in two steps leaves none between them.
     pub async fn changed(&mut self) {
         // Its thread has to be one of the sandbox. What changed before is seen by the first look, which is at once.
         self.watcher.get_or_insert_with(|| {
@@ -46,7 +55,7 @@ impl Watched {
                 () = self.told.notified() => {}
                 _ = poll.tick() => {}
             }
-            if read(&self.path).ok() == self.seen {
+            if read(&self.path) == self.seen {
                 continue;
             }
             // Perhaps somebody is writing it: an empty file would be read as one that asks for all the defaults.
@@ -59,8 +68,8 @@ impl Watched {
 
     /// Whether the file holds something else than when it was last looked at.
     pub fn look(&mut self) -> bool {
-        let Ok(text) = read(&self.path) else { return false };
-        self.seen.replace(text.clone()) != Some(text)
+        let Some(found) = read(&self.path) else { return false };
+        self.seen.replace(found.clone()) != Some(found)
     }
 }
 
@@ -148,10 +157,13 @@ fn settle_for(before: &Config, mut next: Config) -> (Config, Vec<&'static str>) 
     (next, fixed)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path) -> Option<Found> {
     let mut text = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut text)?;
-    Ok(text)
+    match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
+        Ok(_) => Some(Found::Text(text)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Some(Found::Denied),
+        Err(_) => None,
+    }
 }
 
 const POLL: Duration = Duration::from_secs(60);

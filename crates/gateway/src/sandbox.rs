@@ -7,6 +7,7 @@ mod reach;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictSelfError, Ruleset,
@@ -46,7 +47,9 @@ pub(crate) fn close(config: &Config, reads: &[PathBuf]) -> Result<Option<Sandbox
     if config.sandbox == Setting::Off {
         return Ok(None);
     }
-    enter(config, reads).map(Some)
+    let sandbox = enter(config, reads)?;
+    IS_CLOSED.store(matches!(sandbox.landlock, Landlock::On(..)), Ordering::Relaxed);
+    Ok(Some(sandbox))
 }
 
 fn enter(config: &Config, reads: &[PathBuf]) -> Result<Sandbox, GatewayError> {
@@ -63,7 +66,20 @@ fn enter(config: &Config, reads: &[PathBuf]) -> Result<Sandbox, GatewayError> {
     Ok(Sandbox { landlock, calls: calls::refuse(has_hook).map_err(|error| refused(&error))? })
 }
 
+/// Whether files are out of this process's reach, whoever it is.
+pub(crate) fn is_closed() -> bool {
+    IS_CLOSED.load(Ordering::Relaxed)
+}
+
 impl Sandbox {
+    /// Tells the log what is in force, and what to make of it.
+    pub(crate) fn tell(&self) {
+        tracing::info!("sandbox: {self}");
+        if let Landlock::On(_, reach) = &self.landlock {
+            reach.warn();
+        }
+    }
+
     /// What can be read and written from now on; `None`: whatever this user may.
     pub(crate) fn reach(&self) -> Option<Arc<Reach>> {
         match &self.landlock {
@@ -137,6 +153,8 @@ fn refused(error: &dyn std::error::Error) -> GatewayError {
     }
 }
 
+/// Of the whole process and for ever, as the sandbox is.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 /// What was known of Landlock when this was written, and tried: Linux 6.15.
 const KNOWN: ABI = ABI::V7;
 

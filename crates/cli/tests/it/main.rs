@@ -14,6 +14,7 @@ mod admin;
 mod advisories;
 mod audit;
 mod authority;
+mod boot;
 mod browser;
 mod brute_force;
 mod client;

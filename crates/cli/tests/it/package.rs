@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::client::Client;
 use crate::gateway::{Gateway, panoply};
@@ -86,28 +87,37 @@ fn systemd_accepts_the_units_and_finds_little_that_they_leave_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_package_installs_serves_and_goes_without_a_trace() {
     let package = package();
-    let listed = output(Command::new("dpkg-deb").arg("-c").arg(&package));
+    let listed = output(Command::new("dpkg-deb").arg("-c").arg(package));
     for (path, mode) in PROMISED {
         let line = listed.lines().find(|line| line.split_whitespace().nth(5) == Some(&format!("./{path}")));
         let line = line.unwrap_or_else(|| panic!("{path} is not in the package:\n{listed}"));
-        assert!(line.starts_with(mode) && line.contains(" 0/0 "), "{mode}: {line}");
+        assert!(line.starts_with(mode) && line.contains(" root/root "), "{mode}: {line}");
     }
-    let conffiles = output(Command::new("dpkg-deb").args(["-I"]).arg(&package).arg("conffiles"));
-    assert_eq!(conffiles, "/etc/panoply/panoply.toml\n/etc/logrotate.d/panoply\n");
+    let conffiles = output(Command::new("dpkg-deb").args(["-I"]).arg(package).arg("conffiles"));
+    assert_eq!(conffiles, "/etc/logrotate.d/panoply\n/etc/panoply/panoply.toml\n");
 
     let folder = Scratch::new();
     let root = folder.path().join("root");
     output(as_root("cp").arg("-a").arg(debian()).arg(&root));
     let _removed = Removed(root.clone());
-    output(as_root("cp").arg(&package).arg(root.join("panoply.deb")));
+    output(as_root("cp").arg(package).arg(root.join("panoply.deb")));
     let inside = |arguments: &[&str]| output(as_root("chroot").arg(&root).args(arguments));
     let before = files(&root);
     inside(&["dpkg", "-i", "/panoply.deb"]);
+    let settings = "/etc/panoply/panoply.toml";
+    assert_eq!(inside(&["stat", "-c", "%U:%G %a", settings]), "root:panoply 640\n");
+    inside(&["chmod", "0660", settings]);
+    assert_eq!(inside(&["dpkg", "--verify", "panoply"]), "", "its sums are those of its files");
     inside(&["dpkg", "-i", "/panoply.deb"]); // an upgrade
     assert_eq!(inside(&["panoply", "--version"]), concat!("panoply ", env!("CARGO_PKG_VERSION"), "\n"));
     inside(&["panoply", "config", "check", "/etc/panoply/panoply.toml"]);
-    assert_eq!(inside(&["stat", "-c", "%U:%G %a", "/var/lib/panoply"]), "panoply:panoply 700\n");
-    assert_eq!(inside(&["stat", "-c", "%U:%G %a", "/var/log/panoply"]), "panoply:adm 750\n");
+    for (path, rights) in [
+        ("/var/lib/panoply", "panoply:panoply 700\n"),
+        ("/var/log/panoply", "panoply:adm 750\n"),
+        (settings, "root:panoply 660\n"),
+    ] {
+        assert_eq!(inside(&["stat", "-c", "%U:%G %a", path]), rights, "{path}");
+    }
 
     // As the unit starts it, but for ports that are free on every machine.
     let mut serve = as_root("chroot");
@@ -140,18 +150,23 @@ async fn the_package_installs_serves_and_goes_without_a_trace() {
 }
 
 /// Of this build, which the tests have made anyway.
-fn package() -> PathBuf {
-    let mut script = Command::new(repository().join("scripts/package"));
-    output(script.args(["--binary", env!("CARGO_BIN_EXE_panoply")]));
-    let made = fs::read_dir(repository().join("target/package")).unwrap().map(|file| file.unwrap().path());
-    let made: Vec<_> = made.filter(|file| file.extension().is_some_and(|kind| kind == "deb")).collect();
-    assert_eq!(made.len(), 1, "{made:?}");
-    made[0].clone()
+pub(crate) fn package() -> &'static Path {
+    static MADE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let mut script = Command::new(repository().join("scripts/package"));
+        let told = output(script.args(["--binary", env!("CARGO_BIN_EXE_panoply")]));
+        repository().join(told.trim_end())
+    });
+    &MADE
 }
 
-/// The smallest Debian there is, from wherever this machine has its own.
-fn debian() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian");
+/// The smallest Debian that boots, from wherever this machine has its own.
+pub(crate) fn debian() -> &'static Path {
+    static MADE: LazyLock<PathBuf> = LazyLock::new(make_debian);
+    &MADE
+}
+
+fn make_debian() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-that-boots");
     let stamp = folder.with_extension("made");
     if stamp.exists() {
         return folder;
@@ -164,10 +179,12 @@ fn debian() -> PathBuf {
         main.filter(|(_, name)| !name.contains('-')).map(|(site, name)| (site.to_owned(), name.to_owned()));
     let (site, name) = found.next_back().expect("apt knows where Debian is: apt-get update");
     output(as_root("rm").arg("-rf").arg(&folder));
-    let mut make = as_root("debootstrap");
-    make.args(["--variant=minbase", "--include=adduser,ca-certificates"]).arg(name).arg(&folder).arg(site);
+    let mut make = as_root("mmdebstrap");
+    make.args(["--variant=essential", "--include=adduser,ca-certificates,systemd-sysv"])
+        .arg(name)
+        .arg(&folder)
+        .arg(site);
     output(&mut make);
-    output(as_root("chroot").arg(&folder).args(["apt-get", "clean"]));
     fs::write(stamp, "").unwrap();
     folder
 }
@@ -182,7 +199,7 @@ fn files(root: &Path) -> Vec<String> {
 }
 
 /// A folder with files of other users, gone with the test.
-struct Removed(PathBuf);
+pub(crate) struct Removed(pub(crate) PathBuf);
 
 impl Drop for Removed {
     fn drop(&mut self) {
@@ -191,7 +208,7 @@ impl Drop for Removed {
 }
 
 /// Packages are for root to install.
-fn as_root(program: &str) -> Command {
+pub(crate) fn as_root(program: &str) -> Command {
     use std::os::unix::fs::MetadataExt;
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
         return Command::new(program);
@@ -228,7 +245,7 @@ fn plain(page: &str) -> String {
     plain
 }
 
-fn output(command: &mut Command) -> String {
+pub(crate) fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: run scripts/test"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

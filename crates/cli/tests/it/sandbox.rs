@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use crate::client::get;
 use crate::gateway::{Gateway, panoply};
@@ -50,10 +51,119 @@ async fn a_reload_that_names_another_folder_asks_for_a_restart_and_one_that_does
         "is in `{}`, where the sandbox of this process does not reach",
         other.path().display()
     ));
-    gateway.logged("hint: restart panoply");
+    gateway.logged("hint: restart panoply: its sandbox is made of");
     write(&folder, &format!("trusted_proxies_file = '{}/proxies'\n", folder.path().display()));
     gateway.logged("the configuration was read again and holds from now on");
     assert_eq!(gateway.client().get("/").await.status, 200);
+}
+
+/// Only a restart gives the file back: whoever is told to write a new one looks in the wrong place.
+#[test]
+fn a_configuration_that_moved_out_of_reach_asks_for_a_restart() {
+    let (folder, other) = (Scratch::new(), Scratch::new());
+    let file = write(&folder, "");
+    let gateway = Gateway::serve(([127, 0, 0, 1], 1).into(), &["--config", &file]);
+    write(&other, "connections = {}\n");
+    fs::remove_file(&file).unwrap();
+    symlink(other.path().join("panoply.toml"), &file).unwrap();
+    gateway.logged(&format!(
+        "cannot read `{file}`: Permission denied (os error 13); hint: restart panoply: its sandbox"
+    ));
+    fs::remove_file(&file).unwrap();
+    write(&folder, "connections = {}\n");
+    gateway.logged("the configuration was read again and holds from now on");
+}
+
+/// Nobody expects that a file of settings beside his keys opens the keys.
+#[test]
+fn of_a_home_only_the_files_that_are_needed_are_in_reach() {
+    let home = Scratch::new();
+    let file = write(&home, &format!("access_log = '{}/access.log'\n", home.path().display()));
+    fs::write(home.path().join("secret"), "192.0.2.1\n").unwrap();
+    let variables = [("HOME", home.path().to_str().unwrap())];
+    let arguments = ["serve", "--to", "http://127.0.0.1:1", "--https", "127.0.0.1:0", "--config", &file];
+    let gateway = Gateway::start(&arguments, &variables);
+    for name in ["panoply.toml", "access.log"] {
+        gateway.logged(&format!(
+            "it lies in a home, of which the sandbox leaves this one file: what replaces it is out of reach\n\
+             hint: move it into a folder of its own, or restart panoply after each change \
+             file={}/{name}",
+            home.path().display()
+        ));
+    }
+    assert!(!gateway.log().contains("all of that can be read"), "{}", gateway.log());
+    // The same file with other words is taken, and what these name is not.
+    write(&home, &format!("trusted_proxies_file = '{}/secret'\n", home.path().display()));
+    gateway.logged(&format!(
+        "is in `{}`, where the sandbox of this process does not reach",
+        home.path().display()
+    ));
+    fs::write(home.path().join("new"), "\n").unwrap();
+    fs::rename(home.path().join("new"), &file).unwrap();
+    gateway.logged("Permission denied (os error 13); hint: restart panoply: its sandbox");
+}
+
+/// That one of his certificates could not be renewed would be worse.
+#[test]
+fn a_home_that_a_certificate_opens_is_named() {
+    let home = Scratch::new();
+    let (cert, key) = (home.path().join("cert.pem"), home.path().join("key.pem"));
+    let pair = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
+    fs::write(&cert, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let variables = [("HOME", home.path().to_str().unwrap())];
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let arguments =
+        ["serve", "--to", "http://127.0.0.1:1", "--https", "127.0.0.1:0", "--cert", cert, "--key", key];
+    let gateway = Gateway::start(&arguments, &variables);
+    gateway.logged(&format!(
+        "lies in a home, so all of that can be read from the sandbox\nhint: move the file into a folder of its own \
+         home={}",
+        home.path().display()
+    ));
+}
+
+/// Who has been the user of the gateway for a moment must not become root at its next start.
+#[test]
+fn root_opens_no_log_that_its_user_has_laid_elsewhere() {
+    let (folder, logs, roots) = (Scratch::new(), Scratch::new(), Scratch::new());
+    let log = logs.path().join("access.log");
+    let file = write(&folder, &format!("user = 'nobody'\naccess_log = '{}'\n", log.display()));
+    let arguments = ["serve", "--to", "http://127.0.0.1:1", "--https", "127.0.0.1:0", "--config", &file];
+    if !low_port().1 {
+        let (code, _, stderr) = panoply(&arguments);
+        return assert!(code == Some(2) && stderr.contains("start panoply as root for it"), "{stderr}");
+    }
+    // His folder, as after the first start.
+    chown(logs.path(), Some(65534), Some(65534)).unwrap();
+    let shadow = roots.path().join("shadow");
+    for is_there in [true, false] {
+        if is_there {
+            fs::write(&shadow, "root\n").unwrap();
+            fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        symlink(&shadow, &log).unwrap();
+        // One that starts serves until somebody ends it.
+        let state = Scratch::new();
+        let mut ended = Command::new("timeout");
+        ended.arg("20").arg(env!("CARGO_BIN_EXE_panoply")).args(arguments);
+        let ended = ended.env("STATE_DIRECTORY", state.path()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(&format!("cannot write `{}`: Permission denied", log.display())), "{stderr}");
+        assert_eq!(shadow.exists(), is_there);
+        fs::remove_file(&log).unwrap();
+        let _ = fs::remove_file(&shadow);
+    }
+    // What root made itself before there was a `user` becomes his; and he makes the next one.
+    fs::write(&log, "").unwrap();
+    for _ in 0..2 {
+        drop(Gateway::start(&arguments, &[]));
+        let made = fs::metadata(&log).unwrap();
+        assert_eq!(made.uid(), 65534);
+        fs::remove_file(&log).unwrap();
+    }
 }
 
 /// Only root can become somebody else: whoever is not is told.
@@ -91,7 +201,7 @@ async fn root_becomes_the_user_of_the_configuration_and_nobody_else_can() {
     for status in threads(gateway.pid()) {
         let (all, none) = (format!("\nUid:\t{user}\t{user}\t{user}\t{user}\n"), "0000000000000000");
         assert!(status.contains(&all), "{status}");
-        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             assert!(status.contains(&format!("\n{set}:\t{none}\n")), "{set}: {status}");
         }
         assert!(status.lines().any(|line| line.starts_with("Groups:") && !line.contains(" 0 ")), "{status}");
@@ -106,6 +216,10 @@ async fn root_becomes_the_user_of_the_configuration_and_nobody_else_can() {
     // What he has no right to is told, and nothing ends.
     gateway.signal("HUP");
     gateway.logged("the configuration is refused");
+    gateway.logged(&format!(
+        "hint: this process is `nobody`, who may not read it: `chown nobody {}`",
+        keys.display()
+    ));
     assert_eq!(gateway.client().get("/").await.status, 200);
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chownat, fchown, fstat, openat};
+use rustix::io::Errno;
 use rustix::path::Arg;
 
 /// The folder and what is below it, of what root owns.
@@ -21,6 +22,17 @@ pub(super) fn file(path: &Path, user: Uid, group: Gid) -> io::Result<()> {
     match give_entry(CWD, path, user, group) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Makes a file that is not there, for him alone to write; one that is there is left to him.
+pub(super) fn make(path: &Path, user: Uid, group: Gid) -> io::Result<()> {
+    // No link is followed, and nothing that is there is opened.
+    let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    match openat(CWD, path, new, Mode::from_raw_mode(0o640)) {
+        Ok(file) => Ok(fchown(file, Some(owner(user)), Some(owners(group)))?),
+        Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

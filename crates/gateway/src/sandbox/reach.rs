@@ -7,13 +7,17 @@ use std::{env, fmt, fs};
 use landlock::{AccessFs, BitFlags};
 
 use crate::config::{Config, KeySource, LogFile, Secret};
-use crate::{GatewayError, state};
+use crate::{GatewayError, denied, state};
 
 /// What can still be read and written. Folders are known with all that is below them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reach {
     reads: BTreeSet<PathBuf>,
     writes: BTreeSet<PathBuf>,
+    /// Where lines are added to files, and files are made.
+    logs: BTreeSet<PathBuf>,
+    /// Files in a home, without the home.
+    alone: Vec<PathBuf>,
 }
 
 impl Reach {
@@ -24,8 +28,11 @@ impl Reach {
         reach.reads.extend(OF_THE_SYSTEM.iter().map(PathBuf::from));
         let trusted =
             ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(env::var_os).map(PathBuf::from);
-        for path in files(config).map(Path::to_owned).chain(reads.iter().cloned()).chain(trusted) {
+        for path in files(config).map(Path::to_owned).chain(trusted) {
             around(&path, &mut reach.reads, LINKS);
+        }
+        for path in reads {
+            reach.alone.extend(around_but_homes(path, &mut reach.reads));
         }
         if let Ok(folder) = state::folder(config.state.as_deref()) {
             let _ = state::make(&folder);
@@ -37,8 +44,8 @@ impl Reach {
         if let Some(LogFile::At(path)) = &config.access_log {
             // A rotated log is made anew beside the old one; a device or a pipe is written where it is.
             match fs::metadata(path) {
-                Ok(found) if !found.is_file() => drop(reach.writes.insert(path.clone())),
-                _ => around(path, &mut reach.writes, LINKS),
+                Ok(found) if !found.is_file() => drop(reach.logs.insert(path.clone())),
+                _ => reach.alone.extend(around_but_homes(path, &mut reach.logs)),
             }
         }
         reach
@@ -61,8 +68,7 @@ impl Reach {
                         "`{}` is in `{folder}`, where the sandbox of this process does not reach",
                         file.display()
                     ),
-                    hint: "restart panoply: its sandbox is made of the configuration that it is started with"
-                        .to_owned(),
+                    hint: denied::RESTART.to_owned(),
                 });
             }
         }
@@ -71,6 +77,8 @@ impl Reach {
 
     pub(super) fn rules(&self) -> impl Iterator<Item = (&Path, BitFlags<AccessFs>)> {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
+        // Not to be emptied, replaced or taken away.
+        let log = AccessFs::WriteFile | AccessFs::MakeReg;
         let write = AccessFs::WriteFile
             | AccessFs::Truncate
             | AccessFs::MakeReg
@@ -80,14 +88,33 @@ impl Reach {
             | AccessFs::RemoveFile
             | AccessFs::RemoveDir
             | AccessFs::Refer;
-        let reads = self.reads.iter().map(move |path| (path.as_path(), read));
-        reads.chain(self.writes.iter().map(move |path| (path.as_path(), read | write)))
+        let all = [(&self.reads, read), (&self.writes, read | write), (&self.logs, log)];
+        all.into_iter().flat_map(|(paths, rights)| paths.iter().map(move |path| (path.as_path(), rights)))
+    }
+
+    /// What an operator should know: a home has keys in it that are none of a gateway's business.
+    pub(super) fn warn(&self) {
+        for file in &self.alone {
+            tracing::warn!(
+                file = %file.display(),
+                "it lies in a home, of which the sandbox leaves this one file: what replaces it is out of reach\n\
+                 hint: move it into a folder of its own, or restart panoply after each change"
+            );
+        }
+        for home in self.reads.iter().filter(|folder| is_home(folder)) {
+            tracing::warn!(
+                home = %home.display(),
+                "a file that the configuration names lies in a home, so all of that can be read from the sandbox\n\
+                 hint: move the file into a folder of its own"
+            );
+        }
     }
 }
 
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let writes: Vec<_> = self.writes.iter().map(|path| path.display().to_string()).collect();
+        let writes: BTreeSet<_> = self.writes.union(&self.logs).collect();
+        let writes: Vec<_> = writes.iter().map(|path| path.display().to_string()).collect();
         match writes.as_slice() {
             [] => f.write_str("no writes"),
             writes => write!(f, "writes only in {}", writes.join(", ")),
@@ -140,6 +167,32 @@ fn around(path: &Path, folders: &mut BTreeSet<PathBuf>, links: usize) {
     }
     let Some(place) = real(&path) else { return };
     folders.insert(if place.is_dir() { place } else { folder_of(&place) });
+}
+
+/// The same, but of a home nothing but the file that is there now, which is told: who must restart panoply after a change
+/// loses less than who lets his keys be read. A certificate is no such file, since nobody is there when it is renewed.
+fn around_but_homes(path: &Path, folders: &mut BTreeSet<PathBuf>) -> Option<PathBuf> {
+    let mut found = BTreeSet::new();
+    around(path, &mut found, LINKS);
+    let place = real(path)?;
+    if place.is_dir() {
+        folders.extend(found);
+        return None;
+    }
+    let is_alone = place.parent().is_some_and(is_home);
+    folders.extend(found.into_iter().filter(|folder| !is_home(folder)));
+    is_alone.then(|| {
+        folders.insert(place.clone());
+        place
+    })
+}
+
+/// Of this user, or of another.
+fn is_home(folder: &Path) -> bool {
+    let own = env::var_os("HOME").and_then(|home| fs::canonicalize(home).ok());
+    own.is_some_and(|own| own == folder)
+        || folder == Path::new("/root")
+        || folder.parent() == Some(Path::new("/home"))
 }
 
 /// The folder of a file; a file at the top is alone, or it would bring all others with it.
