@@ -1,20 +1,22 @@
+mod judge;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::response::Parts as ResponseParts;
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, request};
 use http_body::Body as HttpBody;
 
-use crate::metrics::Said;
 use crate::policies::Guards;
 use crate::practices::sessions::Kept;
 use crate::request_body::BoxError;
 use crate::{
     Body, BruteForce, Connection, Cookies, Counted, Csrf, Errors, Fingerprint, Guard, Headers, Hosts, Limits,
-    Passage, Policies, Policy, Practice, RateLimit, Redirects, Rejection, RequestBody, RequestId,
-    SettingError, TrustedProxies, Verdict, Visit, Visitor, World, page,
+    Passage, Policies, Practice, RateLimit, Redirects, Rejection, RequestBody, RequestId, SettingError,
+    TrustedProxies, Visit, Visitor, World,
 };
+use judge::{harden, judge, log, mask, refuse};
 
 /// Every practice in one piece: a tower layer in an app, and what the gateway stands with in front of one.
 ///
@@ -450,93 +452,5 @@ impl Shield {
 impl Default for Shield {
     fn default() -> Self {
         Self { guards: Guards::within(), ..Self::bare() }
-    }
-}
-
-/// Asks one practice; what it only observes is logged and passes.
-fn judge<P: Policy>(
-    world: &World,
-    visit: &mut Visit,
-    guard: &Guard<P>,
-    verdict: impl FnOnce(&P, &mut Visit) -> Result<(), Rejection>,
-) -> Result<(), Rejection> {
-    let Some(policy) = guard.policy() else { return Ok(()) };
-    let verdict = verdict(policy, visit);
-    // A practice that is asked twice says the last time what it says.
-    visit.passed.not_by(P::PRACTICE);
-    match verdict {
-        Ok(()) => {
-            visit.passed.by(P::PRACTICE);
-            Ok(())
-        }
-        Err(mut rejection) if rejection.only_observed || matches!(guard, Guard::Observe(_)) => {
-            log(world, visit, &rejection, "would refuse");
-            visit.verdicts.push(Verdict::of(&mut rejection, Said::Observed));
-            Ok(())
-        }
-        refused => refused,
-    }
-}
-
-/// Lets one practice change the head of an answer; observing, it changes a copy and the log says whether it did.
-fn harden<P>(
-    world: &World,
-    visit: &Visit,
-    guard: &Guard<P>,
-    response: &mut ResponseParts,
-    change: impl FnOnce(&P, &mut ResponseParts),
-) where
-    P: Policy,
-{
-    match guard {
-        Guard::Off => {}
-        Guard::On(policy) => change(policy, response),
-        Guard::Observe(policy) => {
-            let mut copy = response.clone();
-            change(policy, &mut copy);
-            if copy.headers != response.headers {
-                let rejection = Rejection::by(P::PRACTICE, response.status, "the head of the answer");
-                log(world, visit, &rejection, "would change");
-            }
-        }
-    }
-}
-
-/// The answer to a refused request.
-fn refuse<B>(visit: &mut Visit, mut rejection: Rejection) -> (ResponseParts, Body<B>) {
-    visit.verdicts.push(Verdict::of(&mut rejection, Said::Refused));
-    let (mut response, ()) = Response::new(()).into_parts();
-    response.status = rejection.status;
-    response.headers = rejection.into_headers();
-    let page = page::neutral(visit, &mut response);
-    (response, Body::page(page))
-}
-
-/// The app's answer without what it said: the headers about its body go, the others stay.
-fn mask<B>(visit: &Visit, response: &mut ResponseParts) -> Body<B> {
-    Body::page(page::neutral(visit, response))
-}
-
-/// Every refusal, and what would have been one, is in the log with what it rests on; kept, so that its visitor's page
-/// can be explained; and counted. No visitor is told any of it.
-fn log(world: &World, visit: &Visit, rejection: &Rejection, what: &'static str) {
-    let said = if what == "refused" { Said::Refused } else { Said::Observed };
-    let evidence = rejection.rests_on();
-    world.metrics.count(rejection.practice, said);
-    if let (Some(practice), Some(evidence)) = (rejection.practice, evidence) {
-        world.metrics.count_rule(practice, &evidence.rule, said);
-    }
-    world.refusals.keep(visit, rejection, what, world.unix_time());
-
-    let practice = rejection.practice.map_or("app", Practice::name);
-    let (client, status, id) = (visit.client.ip(), rejection.status.as_u16(), visit.id);
-    let rule = evidence.map(|evidence| &*evidence.rule);
-    let key = evidence.map(|evidence| &*evidence.key);
-    let (count, points) = (evidence.map(|evidence| evidence.count), evidence.map(|evidence| evidence.points));
-    let (reason, trace_id) = (rejection.reason(), visit.trace.map(tracing::field::display));
-    if rejection.status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(practice, rule, key, count, points, %client, status, %id, trace_id, reason, "{what}");
-    } else {
-        tracing::info!(practice, rule, key, count, points, %client, status, %id, trace_id, reason, "{what}");
     }
 }

@@ -300,6 +300,8 @@ const MAX_IDLE: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
     use super::super::slot::Slot;
     use super::*;
 
@@ -319,6 +321,34 @@ mod tests {
             )]);
             assert_eq!(announced_timeout(&headers), seconds.map(Duration::from_secs), "{value}");
         }
+    }
+
+    #[tokio::test]
+    async fn beyond_the_most_connections_who_comes_waits_behind_the_fewest() {
+        let slot = Slot::take();
+        let (key, mut open, mut leases) = (slot.key(), Vec::new(), Vec::new());
+        for number in 0..MOST_SHARED {
+            assert!(crowded(key).is_none(), "there may be one more than {number}");
+            let (mine, theirs) = tokio::io::duplex(4096);
+            let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(mine)).await;
+            let (sender, connection) = shaken.unwrap();
+            let streams = Streams::default();
+            streams.are(1);
+            leases.push(Lease::share(sender, streams, key));
+            open.push((connection, theirs));
+        }
+        assert!(idle(key).is_none(), "each has as many as its app takes");
+        leases.extend((0..MOST_SHARED).map(|_| crowded(key).unwrap()));
+        let loads = || {
+            POOL.with_borrow_mut(|pool| {
+                place(pool, key).unwrap().shared.iter().map(|(one, _)| one.load()).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(loads(), [2; MOST_SHARED]);
+        leases.clear();
+        assert!(idle(key).is_some() && loads() == [0; MOST_SHARED]);
+        open.pop();
+        assert!(crowded(key).is_none(), "one that has ended makes room");
     }
 
     #[test]

@@ -4,113 +4,22 @@
 //! projects ask for alone. `requiresBuild` is written down until version 6. Since pnpm 11 what pnpm itself is set up with
 //! has a YAML document of its own, before that of the projects.
 
-use std::collections::HashMap;
-use std::fmt;
+mod written;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::collections::HashMap;
+
 use serde_saphyr::Options;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::fault::Fault;
-use super::json::{Lines, Maybe, Names, Text};
+use super::json::{Lines, Maybe, Text};
 use super::linked::{Linked, joined};
 use super::manifest::{self, split_version};
 use super::places::first_name;
+use super::scope;
 use super::surroundings::Surroundings;
-use super::{scope, source};
 use crate::audit::graph::{Ecosystem, Graph, Kind, Package, Project, Scope, Source, Want};
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Lockfile<'a> {
-    #[serde(borrow)]
-    lockfile_version: Text<'a>,
-    #[serde(borrow, default)]
-    importers: Names<'a, Importer<'a>>,
-    #[serde(borrow, default)]
-    packages: Names<'a, Entry<'a>>,
-    #[serde(borrow, default)]
-    snapshots: Names<'a, Snapshot<'a>>,
-    // The one project of a lockfile without `importers`.
-    #[serde(borrow, default)]
-    specifiers: Names<'a, Text<'a>>,
-    #[serde(borrow, default)]
-    dependencies: Names<'a, Answer<'a>>,
-    #[serde(borrow, default)]
-    dev_dependencies: Names<'a, Answer<'a>>,
-    #[serde(borrow, default)]
-    optional_dependencies: Names<'a, Answer<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Importer<'a> {
-    #[serde(borrow)]
-    specifiers: Names<'a, Text<'a>>,
-    #[serde(borrow)]
-    dependencies: Names<'a, Answer<'a>>,
-    #[serde(borrow)]
-    dev_dependencies: Names<'a, Answer<'a>>,
-    #[serde(borrow)]
-    optional_dependencies: Names<'a, Answer<'a>>,
-    // What pnpm is set up with, and pnpm itself: neither is there when the app runs.
-    #[serde(borrow)]
-    config_dependencies: Names<'a, Answer<'a>>,
-    #[serde(borrow)]
-    package_manager_dependencies: Names<'a, Answer<'a>>,
-}
-
-/// A version, or since version 6 an object of specifier and version.
-#[derive(Clone, Debug)]
-struct Answer<'a> {
-    specifier: Option<Text<'a>>,
-    version: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Entry<'a> {
-    #[serde(borrow)]
-    name: Maybe<'a>,
-    #[serde(borrow)]
-    version: Maybe<'a>,
-    #[serde(borrow)]
-    resolution: Resolution<'a>,
-    #[serde(borrow)]
-    deprecated: Maybe<'a>,
-    requires_build: bool,
-    optional: bool,
-    #[serde(borrow)]
-    dependencies: Names<'a, Text<'a>>,
-    #[serde(borrow)]
-    optional_dependencies: Names<'a, Text<'a>>,
-}
-
-/// What a package asks for, since version 9 apart from what it is.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Snapshot<'a> {
-    #[serde(borrow)]
-    dependencies: Names<'a, Text<'a>>,
-    #[serde(borrow)]
-    optional_dependencies: Names<'a, Text<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Resolution<'a> {
-    #[serde(borrow)]
-    integrity: Maybe<'a>,
-    #[serde(borrow)]
-    tarball: Maybe<'a>,
-    #[serde(borrow)]
-    repo: Maybe<'a>,
-    #[serde(borrow)]
-    commit: Maybe<'a>,
-    #[serde(borrow)]
-    directory: Maybe<'a>,
-}
+use written::{Answer, Entry, Importer, Lockfile};
 
 pub(super) fn parse(text: &str, surroundings: &Surroundings) -> Result<Graph, Fault> {
     let mut graph = Graph::default();
@@ -345,19 +254,6 @@ impl<'t, 'a> Installed<'t, 'a> {
     }
 }
 
-impl Resolution<'_> {
-    fn source(&self) -> Source {
-        if let Some(repository) = self.repo.text() {
-            let commit = self.commit.text().unwrap_or_default();
-            return Source::Git(format!("{repository}#{commit}"));
-        }
-        match self.directory.text() {
-            Some(folder) => Source::Folder(folder.to_owned()),
-            None => source::of(self.tarball.text()),
-        }
-    }
-}
-
 /// What a project asks for.
 struct Asker<'t, 'a> {
     specifiers: &'t [(Text<'a>, Text<'a>)],
@@ -423,45 +319,6 @@ fn options(text: &str) -> Options {
 const DEEPEST: usize = 32;
 /// pnpm writes two at most.
 const MOST_DOCUMENTS: usize = 8;
-
-impl<'de: 'a, 'a> Deserialize<'de> for Answer<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(AnswerVisitor)
-    }
-}
-
-struct AnswerVisitor;
-
-impl<'de> Visitor<'de> for AnswerVisitor {
-    type Value = Answer<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version, or `specifier` and `version`")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, version: &'de str) -> Result<Self::Value, E> {
-        Ok(Answer { specifier: None, version: Text(version.into()) })
-    }
-
-    fn visit_str<E: Error>(self, version: &str) -> Result<Self::Value, E> {
-        Ok(Answer { specifier: None, version: Text(version.to_owned().into()) })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut specifier, mut version) = (None, None);
-        while let Some(name) = map.next_key::<Text<'de>>()? {
-            match &*name {
-                "specifier" => specifier = Some(map.next_value()?),
-                "version" => version = Some(map.next_value()?),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        let version = version.ok_or_else(|| Error::missing_field("version"))?;
-        Ok(Answer { specifier, version })
-    }
-}
 
 #[cfg(test)]
 mod tests {
