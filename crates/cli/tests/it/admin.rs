@@ -318,7 +318,7 @@ async fn what_one_machine_bans_and_lifts_all_do_also_when_the_store_was_down_or_
     assert_eq!((code, &*said), (Some(0), "lifted: rate_limit ban 127.0.0.1\n"));
     assert!(notes.contains("the store does not answer"), "{notes}");
     becomes(&one, 200).await;
-    assert!(ask(one.admin(), "GET /health", "", "").contains(r#""store":{"kind":"redis+unix","up":false}"#));
+    assert!(ask(one.admin(), "GET /health", "", "").contains(r#""store":{"kind":"redis","up":false}"#));
     assert_eq!(other.client().get("/").await.status, 403);
     redis.signal("CONT");
     becomes(&other, 200).await;

@@ -384,7 +384,7 @@ async fn values_that_machines_share_have_a_gauge_of_their_own() {
         "store.url = '{}'\nkeys = ['the key of a test, which protects nobody at all']",
         redis.url()
     ));
-    let values = |figure: &str| format!("panoply_store_{figure}{{kind=\"redis+unix\",of=\"values\"}}");
+    let values = |figure: &str| format!("panoply_store_{figure}{{kind=\"redis\",of=\"values\"}}");
     let becomes = async |state: u64| {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -417,10 +417,10 @@ async fn metrics_and_log_tell_when_the_store_died_and_when_it_came_back() {
     ));
     let client = gateway.client();
     let up = |page: &Page, of: &str| {
-        page.figure(&format!("panoply_store_up{{kind=\"redis+unix\",of=\"{of}\"}}")) as u64
+        page.figure(&format!("panoply_store_up{{kind=\"redis\",of=\"{of}\"}}")) as u64
     };
     let failed = |page: &Page, of: &str| {
-        page.figure(&format!("panoply_store_failed_total{{kind=\"redis+unix\",of=\"{of}\"}}")) as u64
+        page.figure(&format!("panoply_store_failed_total{{kind=\"redis\",of=\"{of}\"}}")) as u64
     };
     let becomes = async |state: u64| {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -437,14 +437,14 @@ async fn metrics_and_log_tell_when_the_store_died_and_when_it_came_back() {
     assert_eq!(client.get("/").await.status, 200);
     let page = becomes(1).await;
     assert_eq!(failed(&page, "counts") + failed(&page, "bans"), 0);
-    assert!(page.figure("panoply_store_asked_total{kind=\"redis+unix\",of=\"counts\"}") >= 1.0);
-    assert!(!page.has("panoply_store_failed_seconds{kind=\"redis+unix\",of=\"counts\"}"), "it never failed");
+    assert!(page.figure("panoply_store_asked_total{kind=\"redis\",of=\"counts\"}") >= 1.0);
+    assert!(!page.has("panoply_store_failed_seconds{kind=\"redis\",of=\"counts\"}"), "it never failed");
 
     redis.signal("STOP");
     let down = becomes(0).await;
     for of in ["counts", "bans"] {
         assert!(failed(&down, of) >= 1, "{of}");
-        let at = down.figure(&format!("panoply_store_failed_seconds{{kind=\"redis+unix\",of=\"{of}\"}}"));
+        let at = down.figure(&format!("panoply_store_failed_seconds{{kind=\"redis\",of=\"{of}\"}}"));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
         assert!((now - 60.0..=now).contains(&at), "{of}: {at}, and now is {now}");
     }
