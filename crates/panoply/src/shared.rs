@@ -5,6 +5,9 @@
 //! put there by somebody else, and one name's value passed off as another's. **Leaves** an old value put back in the
 //! place of its successor, and values taken away. **Defaults** 40 KiB a value, answers within a second.
 //!
+//! Keys can be replaced: what an older one of them sealed is sealed anew with the first when it is read, a day after
+//! this machine was given them, when all machines have them too. From then on the older one can go.
+//!
 //! A claim is how one machine does what all of them could: it ends by itself, so that a machine that died keeps nobody
 //! waiting for ever. It is no proof: who was suspended for longer may still believe in his own. So nothing may break
 //! where two act at once; a claim only makes that rare.
@@ -45,9 +48,16 @@ use crate::{Clock, Keys, SettingError, StoreUrl};
 /// ```
 pub struct Shared {
     place: Place,
-    seal: RwLock<Seal>,
+    ring: RwLock<Ring>,
     clock: Clock,
     health: Health,
+}
+
+/// What is sealed with, and since when, in the time since 1970.
+#[derive(Clone)]
+struct Ring {
+    seal: Seal,
+    since: Duration,
 }
 
 enum Place {
@@ -79,7 +89,7 @@ impl Shared {
         };
         Ok(Self {
             place,
-            seal: RwLock::new(seal(keys)),
+            ring: RwLock::new(Ring::of(keys, clock)),
             clock: clock.clone(),
             health: Health::new("shared values", MEANWHILE),
         })
@@ -98,15 +108,27 @@ impl Shared {
             Place::Postgres(postgres) => postgres.read(name).await,
         })?;
         let Some(sealed) = sealed else { return Ok(None) };
-        let opened = self.seal().open(&context(name), sealed.as_bytes());
-        if opened.is_none() {
+        let Ring { seal, since } = self.ring();
+        let Some(opened) = seal.open(&context(name), sealed.as_bytes()) else {
             tracing::warn!(
                 name,
                 hint = "give all machines the same `keys`, the old ones too until they are replaced on all",
                 "a value in the store was not sealed with these keys"
             );
+            return Ok(None);
+        };
+        let now = self.clock.unix_time();
+        if !opened.key.is_first() && now.saturating_sub(since) >= EVERYWHERE {
+            let fresh = seal.seal(&context(name), &opened.plain, now);
+            // It is read already; what failed, or what another was quicker with, comes to its turn with the next question.
+            let _ = self.heard(match &self.place {
+                #[cfg(feature = "redis")]
+                Place::Redis(redis) => redis.exchange(name, &sealed, &fresh).await,
+                #[cfg(feature = "postgres")]
+                Place::Postgres(postgres) => postgres.exchange(name, &sealed, &fresh).await,
+            });
         }
-        Ok(opened.map(|opened| opened.plain))
+        Ok(Some(opened.plain))
     }
 
     /// Puts `value` in the place of whatever stands under `name`, for `time`: between a millisecond and a hundred years.
@@ -183,7 +205,7 @@ impl Shared {
 impl Shared {
     /// Seals with `keys` from now on, and opens what any of them sealed.
     pub fn follow(&self, keys: &Keys) {
-        *self.seal.write().unwrap_or_else(PoisonError::into_inner) = seal(keys);
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring::of(keys, &self.clock);
     }
 
     /// How the store does.
@@ -192,8 +214,8 @@ impl Shared {
         self.health.standing()
     }
 
-    fn seal(&self) -> Seal {
-        self.seal.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn ring(&self) -> Ring {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn sealed(&self, name: &str, value: &[u8]) -> Result<String, StoreError> {
@@ -201,7 +223,7 @@ impl Shared {
             let message = format!("a value has {} bytes, at most {LONGEST_VALUE} were expected", value.len());
             return Err(StoreError::Refused(message.into()));
         }
-        Ok(self.seal().seal(&context(name), value, self.clock.unix_time()))
+        Ok(self.ring().seal.seal(&context(name), value, self.clock.unix_time()))
     }
 
     fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -227,10 +249,16 @@ impl fmt::Debug for Shared {
 /// How long a value may be, in bytes: sealed and in base64 it is a third longer, and a [`Seal`] opens 64 KiB.
 pub const LONGEST_VALUE: usize = 40 * 1024;
 
+/// In this time keys come to all machines. Who sealed anew sooner would hide a value from those who have yet to be given
+/// them, and they would make another.
+const EVERYWHERE: Duration = Duration::from_secs(24 * 60 * 60);
+
 const MEANWHILE: &str = "certificates and keys of tickets that others have are not seen";
 
-fn seal(keys: &Keys) -> Seal {
-    keys.seal("shared values")
+impl Ring {
+    fn of(keys: &Keys, clock: &Clock) -> Self {
+        Self { seal: keys.seal("shared values"), since: clock.unix_time() }
+    }
 }
 
 fn context(name: &str) -> Context<'_> {

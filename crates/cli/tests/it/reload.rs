@@ -182,6 +182,44 @@ async fn listeners_come_and_go_and_those_that_stay_are_not_touched() {
     redirected(http);
 }
 
+/// A file on a disk that is away keeps who reads it waiting, as a pipe does into which nobody writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_proxies_that_does_not_come_keeps_no_visitor_waiting() {
+    let app = app(OK);
+    let folder = Scratch::new();
+    let (file, proxies) = (folder.path().join("panoply.toml"), folder.path().join("proxies"));
+    fs::write(&proxies, "10.0.0.0/8\n").unwrap();
+    fs::write(&file, format!("trusted_proxies_file = '{}'\n{}", proxies.display(), site(&app))).unwrap();
+    let gateway = serve(&file);
+    let client = gateway.client();
+    fs::remove_file(&proxies).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&proxies).status().unwrap().success());
+    gateway.signal("HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..4 {
+        let answer = tokio::time::timeout(Duration::from_secs(5), client.get("/")).await;
+        assert_eq!(answer.expect("connections are accepted").status, 200);
+    }
+    assert_eq!(reloads(&gateway), 0);
+    fs::write(&proxies, "10.0.0.0/8\n").unwrap();
+    wait("the file has come", || reloads(&gateway) == 1, &gateway);
+}
+
+#[tokio::test]
+async fn keys_that_come_or_go_are_told_where_something_is_shared() {
+    let app = app(OK);
+    let without = format!("store.url = 'redis://127.0.0.1:1'\n{}", site(&app));
+    let with = format!("keys = ['9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=']\n{without}");
+    for (before, after, said) in [
+        (&without, &with, "`keys` are named that were not before"),
+        (&with, &without, "no `keys` are named any more"),
+    ] {
+        let changing = Changing::serve(before);
+        changing.change(after);
+        changing.gateway.logged(said);
+    }
+}
+
 fn redirected(http: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();

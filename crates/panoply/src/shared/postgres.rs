@@ -52,6 +52,12 @@ impl Postgres {
         Ok(!rows.is_empty())
     }
 
+    /// Puts `after` where `before` stands, for as long as that had still to stand.
+    pub(super) async fn exchange(&self, name: &str, before: &str, after: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE panoply_shared SET value = $3 WHERE name = $1 AND value = $2".to_owned();
+        self.server(sql, &[&value(name), &before, &after]).await.map(drop)
+    }
+
     /// Takes out what has ended long ago. Each value has a name that comes again, or few of them: so seldom is enough.
     async fn clear(&self) {
         let ended = format!("DELETE FROM panoply_shared WHERE expire < {NOW} - 3600000");

@@ -46,6 +46,13 @@ impl Redis {
         Ok(done.is_some())
     }
 
+    /// Puts `after` where `before` stands, for as long as that had still to stand.
+    pub(super) async fn exchange(&self, name: &str, before: &str, after: &str) -> Result<(), StoreError> {
+        let mut run = cmd("EVAL");
+        run.arg(EXCHANGE).arg(1).arg(value(name)).arg(before).arg(after);
+        self.0.ask(Question::One(run)).await
+    }
+
     pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
         let mut remove = cmd("DEL");
         remove.arg(value(name));
@@ -77,6 +84,14 @@ impl fmt::Debug for Redis {
 fn value(name: &str) -> String {
     format!("panoply:shared:{name}")
 }
+
+const EXCHANGE: &str = "\
+local left = redis.call('PTTL', KEYS[1])
+if left > 0 and redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', left)
+end
+return 0
+";
 
 const CLAIM: &str = "\
 local holder = redis.call('GET', KEYS[1])

@@ -48,6 +48,7 @@ async fn keeps_every_promise(url: &str) {
     values(&one, &two).await;
     sealed(url, &one, &two, &new).await;
     followed(url, &old, &new).await;
+    sealed_anew(url, &old, &new).await;
     claims(&one, &two).await;
     one_of_many(url, &old).await;
     first_of_many(url, &[&old, &new]).await;
@@ -96,6 +97,24 @@ async fn followed(url: &str, old: &str, new: &str) {
     for name in ["before", "after"] {
         one.remove(name).await.unwrap();
     }
+}
+
+/// An old key can go in the end, and what it sealed does not go with it.
+async fn sealed_anew(url: &str, old: &str, new: &str) {
+    let (one, only_new, clock) = (open(url, &[old]), open(url, &[new]), Clock::manual());
+    let both = Shared::open(url, &Keys::new([new, old]).unwrap(), &clock).unwrap();
+    one.write("account", b"a key", LONG).await.unwrap();
+    for (hours, is_sealed_anew) in [(0, false), (23, false), (1, true)] {
+        clock.advance(Duration::from_secs(hours * 3_600));
+        assert_eq!(both.read("account").await.unwrap().unwrap(), b"a key");
+        assert_eq!(only_new.read("account").await.unwrap().is_some(), is_sealed_anew, "{hours} h later");
+        assert_eq!(one.read("account").await.unwrap().is_some(), !is_sealed_anew, "{hours} h later");
+    }
+    one.write("brief", b"x", SHORT).await.unwrap();
+    both.read("brief").await.unwrap().unwrap();
+    tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
+    assert_eq!(only_new.read("brief").await.unwrap(), None, "it ends as it would have");
+    only_new.remove("account").await.unwrap();
 }
 
 async fn claims(one: &Shared, two: &Shared) {
