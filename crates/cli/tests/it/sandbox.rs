@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::client::get;
+use crate::client::{Client, get};
 use crate::gateway::{Gateway, panoply};
 use crate::node::Node;
 use crate::scratch::Scratch;
@@ -108,10 +108,7 @@ fn of_a_home_only_the_files_that_are_needed_are_in_reach() {
 fn a_home_that_a_certificate_opens_is_named() {
     let home = Scratch::new();
     let (cert, key) = (home.path().join("cert.pem"), home.path().join("key.pem"));
-    let pair = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
-    fs::write(&cert, pair.cert.pem()).unwrap();
-    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    write_pair(&cert, &key);
     let variables = [("HOME", home.path().to_str().unwrap())];
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
     let arguments =
@@ -174,14 +171,19 @@ async fn root_becomes_the_user_of_the_configuration_and_nobody_else_can() {
     let keys = folder.path().join("keys");
     fs::write(&keys, "9XHhfsRAjzEzJXqwJ3hmzFmoEd8MoEDP0kq6iWXAymA=\n").unwrap();
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+    let key = folder.path().join("key.pem");
+    write_pair(&folder.path().join("cert.pem"), &key);
     let log = folder.path().join("access.log");
     let (port, is_root) = low_port();
     let file = write(
         &folder,
         &format!(
-            "user = 'nobody'\nhttp = '127.0.0.1:{port}'\naccess_log = '{}'\nkeys.file = '{}'\n",
+            "user = 'nobody'\nhttp = '127.0.0.1:{port}'\naccess_log = '{}'\nkeys.file = '{}'\n\
+             tls.cert = '{}/cert.pem'\ntls.key = '{}'\n",
             log.display(),
-            keys.display()
+            keys.display(),
+            folder.path().display(),
+            key.display()
         ),
     );
     let app = format!("http://{}", shop.address());
@@ -207,20 +209,34 @@ async fn root_becomes_the_user_of_the_configuration_and_nobody_else_can() {
         assert!(status.lines().any(|line| line.starts_with("Groups:") && !line.contains(" 0 ")), "{status}");
     }
     let owner = |path: &Path| fs::metadata(path).unwrap().uid().to_string();
-    for path in [gateway.state().path(), &gateway.state().path().join("self-made.key"), &log] {
+    for path in [gateway.state().path(), &log] {
         assert_eq!(owner(path), user, "{}", path.display());
     }
     assert_eq!(owner(&keys), "0", "what is the operator's stays his");
-    assert_eq!(gateway.client().get("/").await.status, 200);
-    assert_eq!(gateway.client().ask(get("/etag")).await.status, 200);
-    // What he has no right to is told, and nothing ends.
-    gateway.signal("HUP");
-    gateway.logged("the configuration is refused");
+    let client = Client::trusting(&folder.path().join("cert.pem"), gateway.https());
+    assert_eq!(client.get("/").await.status, 200);
+    assert_eq!(client.ask(get("/etag")).await.status, 200);
+    // What he has no right to is told with its mend, and nothing ends.
+    let hint = |file: &Path| {
+        format!("hint: this process is `nobody`, who may not read it: `chown nobody {}`", file.display())
+    };
+    write_pair(&folder.path().join("cert.pem"), &key);
     gateway.logged(&format!(
-        "hint: this process is `nobody`, who may not read it: `chown nobody {}`",
-        keys.display()
+        "cannot read `{}`: what was there before stays in use\n{}",
+        key.display(),
+        hint(&key)
     ));
-    assert_eq!(gateway.client().get("/").await.status, 200);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(&key, Some(user.parse().unwrap()), None).unwrap();
+    gateway.logged("a new certificate is shown from now on");
+    gateway.signal("HUP");
+    gateway.logged(&format!(
+        "cannot read `{}`: Permission denied (os error 13); {}",
+        keys.display(),
+        hint(&keys)
+    ));
+    let client = Client::trusting(&folder.path().join("cert.pem"), gateway.https());
+    assert_eq!(client.get("/").await.status, 200);
 }
 
 /// A port that only root can have, and whether we can.
@@ -228,6 +244,14 @@ fn low_port() -> (u16, bool) {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let free = (600..1024).rev().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     (free.unwrap_or(1023), is_root)
+}
+
+/// A certificate and its key, which only its owner can read.
+fn write_pair(cert: &Path, key: &Path) {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(cert, pair.cert.pem()).unwrap();
+    fs::write(key, pair.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn write(folder: &Scratch, text: &str) -> String {
