@@ -94,9 +94,18 @@ fn borrow_rights<T>(account: &Account, act: impl Fn() -> Result<T, GatewayError>
 }
 
 /// # Errors
-/// When `user` or `group` cannot be.
+/// When `user` or `group` cannot be; and as root, where he has laid links for it: keys and certificates are read from his
+/// folder before root is given up.
 pub(crate) fn check(config: &Config) -> Result<(), GatewayError> {
-    Account::find(config).map(|_| ())
+    let Some(account) = Account::find(config)? else { return Ok(()) };
+    let folder = state::folder(config.state.as_deref());
+    match folder.ok().and_then(|folder| gift::link_of(&folder, account.uid, gift::DEEPEST)) {
+        Some(link) if geteuid().is_root() => Err(setting(
+            format!("`{}` is a link of `{}`'s, which root would follow", link.display(), account.name),
+            "look at who was at work there, then remove it: panoply lays none",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Groups first: who is not root any more cannot change them. All threads do it, as the C library has it (nptl(7)).

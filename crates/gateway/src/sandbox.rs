@@ -206,6 +206,7 @@ mod tests {
             ("write the state", fs::write(state.join("new"), "y"), true),
             ("replace the state", fs::rename(state.join("new"), state.join("there")), true),
             ("remove the state", fs::remove_file(state.join("there")), true),
+            ("lay a link", std::os::unix::fs::symlink("/etc/shadow", state.join("link")), false),
             ("write what is named", fs::write(named.join("there"), "y"), false),
             ("make a file beside it", fs::write(named.join("new"), "y"), false),
             ("remove what is named", fs::remove_file(named.join("there")), false),

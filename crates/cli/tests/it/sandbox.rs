@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -123,7 +123,7 @@ fn a_home_that_a_certificate_opens_is_named() {
 
 /// Who has been the user of the gateway for a moment must not become root at its next start.
 #[test]
-fn root_opens_no_log_that_its_user_has_laid_elsewhere() {
+fn root_opens_nothing_that_its_user_has_laid_elsewhere() {
     let (folder, logs, roots) = (Scratch::new(), Scratch::new(), Scratch::new());
     let log = logs.path().join("access.log");
     let file = write(&folder, &format!("user = 'nobody'\naccess_log = '{}'\n", log.display()));
@@ -141,18 +141,19 @@ fn root_opens_no_log_that_its_user_has_laid_elsewhere() {
             fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).unwrap();
         }
         symlink(&shadow, &log).unwrap();
-        // One that starts serves until somebody ends it.
-        let state = Scratch::new();
-        let mut ended = Command::new("timeout");
-        ended.arg("20").arg(env!("CARGO_BIN_EXE_panoply")).args(arguments);
-        let ended = ended.env("STATE_DIRECTORY", state.path()).output().unwrap();
-        let stderr = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(2), "{stderr}");
+        let stderr = refused(&arguments, &Scratch::new());
         assert!(stderr.contains(&format!("cannot write `{}`: Permission denied", log.display())), "{stderr}");
         assert_eq!(shadow.exists(), is_there);
         fs::remove_file(&log).unwrap();
         let _ = fs::remove_file(&shadow);
     }
+    // Nor a key.
+    let state = Scratch::new();
+    symlink("/etc/shadow", state.path().join("self-made.key")).unwrap();
+    lchown(state.path().join("self-made.key"), Some(65534), None).unwrap();
+    let stderr = refused(&arguments, &state);
+    assert!(stderr.contains("is a link of `nobody`'s, which root would follow"), "{stderr}");
+
     // What root made itself before there was a `user` becomes his; and he makes the next one.
     fs::write(&log, "").unwrap();
     for _ in 0..2 {
@@ -237,6 +238,16 @@ async fn root_becomes_the_user_of_the_configuration_and_nobody_else_can() {
     ));
     let client = Client::trusting(&folder.path().join("cert.pem"), gateway.https());
     assert_eq!(client.get("/").await.status, 200);
+}
+
+/// What one says that does not start; one that does is ended after a while.
+fn refused(arguments: &[&str], state: &Scratch) -> String {
+    let mut ended = Command::new("timeout");
+    ended.arg("20").arg(env!("CARGO_BIN_EXE_panoply")).args(arguments);
+    let ended = ended.env("STATE_DIRECTORY", state.path()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{stderr}");
+    stderr
 }
 
 /// A port that only root can have, and whether we can.

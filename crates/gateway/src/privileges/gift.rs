@@ -3,7 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chownat, fchown, fstat, openat};
@@ -23,6 +24,24 @@ pub(super) fn file(path: &Path, user: Uid, group: Gid) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// A link that `user` has laid in the folder or below it.
+pub(super) fn link_of(folder: &Path, user: Uid, depth: usize) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        let Ok(found) = entry.metadata() else { continue };
+        if found.is_symlink() && found.uid() == user.as_raw() {
+            return Some(path);
+        }
+        if found.is_dir()
+            && depth > 0
+            && let Some(link) = link_of(&path, user, depth - 1)
+        {
+            return Some(link);
+        }
+    }
+    None
 }
 
 /// Makes a file that is not there, for him alone to write; one that is there is left to him.
@@ -78,12 +97,12 @@ fn owners(group: Gid) -> rustix::fs::Gid {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Ours are two deep.
-const DEEPEST: usize = 8;
+pub(super) const DEEPEST: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -121,6 +140,10 @@ mod tests {
             let expected = if given { (1234, 1235) } else { (0, 0) };
             assert_eq!((found.uid(), found.gid()), expected, "{}", path.display());
         }
+        assert_eq!(link_of(state, user, DEEPEST), None, "these are root's own");
+        std::os::unix::fs::lchown(state.join("soft"), Some(1234), None).unwrap();
+        assert_eq!(link_of(state.parent().unwrap(), user, 0), None, "no deeper than told");
+        assert_eq!(link_of(state, user, DEEPEST), Some(state.join("soft")));
         file(&other.join("soft"), user, group).unwrap();
         file(&state.join("soft"), user, group).unwrap();
         assert_eq!(fs::metadata(other.join("shadow")).unwrap().uid(), 0);

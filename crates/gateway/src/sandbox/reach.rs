@@ -79,14 +79,13 @@ impl Reach {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         // Not to be emptied, replaced or taken away.
         let log = AccessFs::WriteFile | AccessFs::MakeReg;
+        // No links: the next to start here may be root, who reads what is there.
         let write = AccessFs::WriteFile
             | AccessFs::Truncate
             | AccessFs::MakeReg
             | AccessFs::MakeDir
             | AccessFs::MakeSock
-            | AccessFs::MakeSym
             | AccessFs::RemoveFile
-            | AccessFs::RemoveDir
             | AccessFs::Refer;
         let all = [(&self.reads, read), (&self.writes, read | write), (&self.logs, log)];
         all.into_iter().flat_map(|(paths, rights)| paths.iter().map(move |path| (path.as_path(), rights)))
