@@ -32,6 +32,7 @@ mod metrics;
 mod notify;
 mod pace;
 mod parts;
+mod pieces;
 mod places;
 mod privileges;
 mod progress;

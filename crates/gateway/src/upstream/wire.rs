@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+
+use crate::pieces;
 
 /// How many bytes came, for whoever sends on the connection.
 #[derive(Clone, Debug, Default)]
@@ -19,48 +20,51 @@ impl Received {
     }
 }
 
-pin_project! {
-    /// The connection itself.
-    #[derive(Debug)]
-    pub(super) struct Wire<S> {
-        #[pin]
-        stream: S,
-        received: Received,
-    }
+/// The connection itself, from which no more is read at once than there is room for.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    stream: Take<S>,
+    received: Received,
 }
 
-impl<S> Wire<S> {
+impl<S: AsyncRead> Wire<S> {
     pub(super) fn new(stream: S) -> (Self, Received) {
         let received = Received::default();
-        (Self { stream, received: received.clone() }, received)
+        (Self { stream: stream.take(0), received: received.clone() }, received)
     }
 }
 
-impl<S: AsyncRead> AsyncRead for Wire<S> {
+impl<S: AsyncRead + Unpin> Wire<S> {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut S> {
+        Pin::new(self.get_mut().stream.get_mut())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.project();
         let before = buffer.filled().len();
-        ready!(this.stream.poll_read(context, buffer))?;
-        this.received.0.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        self.stream.set_limit(pieces::largest() as u64);
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.received.0.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(context, bytes)
+        self.stream().poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_flush(context)
+        self.stream().poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_shutdown(context)
+        self.stream().poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -68,10 +72,10 @@ impl<S: AsyncWrite> AsyncWrite for Wire<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(context, slices)
+        self.stream().poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 }
