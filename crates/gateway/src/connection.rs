@@ -299,7 +299,8 @@ async fn serve_http_1(
     builder
         .timer(TokioTimer::new()) // without it the next line does nothing
         .header_read_timeout(head) // without it nobody asks for what waited behind an upgrade
-        .max_header_size(MAX_HEAD);
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(UNREAD);
     if let Some(most) = max_headers {
         builder.max_headers(most);
     }
@@ -327,6 +328,7 @@ async fn serve_http_2(
         .max_header_list_size(MAX_HEAD as u32)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(UNREAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .serve_connection(TokioIo::new(stream), service);
@@ -412,6 +414,8 @@ const UNSENT: u32 = 64 * 1024;
 /// Twice what `limits` lets pass, so that it is `limits` that refuses, with a page and the shield's headers; what
 /// is over even this, hyper answers with a bare 431 and closes.
 const MAX_HEAD: usize = 32 * 1024;
+/// In bytes: who has not read so much gets no further piece of his answer. It holds a head, too.
+const UNREAD: usize = 2 * MAX_HEAD;
 /// A page load asks for a few dozen at once. One connection must not own its thread.
 const MAX_STREAMS: u32 = 128;
 const STREAM_WINDOW: u32 = 256 * 1024;

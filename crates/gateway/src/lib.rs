@@ -34,6 +34,7 @@ mod metrics;
 mod notify;
 mod pace;
 mod parts;
+mod pieces;
 mod places;
 mod privileges;
 mod progress;

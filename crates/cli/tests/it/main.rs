@@ -54,6 +54,7 @@ mod tls_clients;
 mod tls_faults;
 mod tls_grade;
 mod trace;
+mod unread;
 mod upstream;
 mod upstreams;
 mod visitor;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Asked, Unread};
 use crate::clock;
 use crate::pace::Pace;
+use crate::pieces::Long;
 
 /// The body of an answer as the visitor takes it.
 ///
@@ -34,7 +35,7 @@ struct Slot<B>(Mutex<Held<B>>);
 #[derive(Debug)]
 struct Held<B> {
     /// Empty once it was given up.
-    there: Option<(B, Asked)>,
+    there: Option<(B, Asked, Long)>,
     pace: Pace,
 }
 
@@ -52,7 +53,8 @@ impl<B: Body<Data = Bytes> + Unpin + Send + std::fmt::Debug + 'static> Handed<B>
     fn share(&mut self, last: usize) {
         let Answer::Own { body, asked } = std::mem::replace(&mut self.0, Answer::Gone) else { return };
         let life = Arc::clone(&asked.0);
-        let mut held = Held { there: Some((body, asked)), pace: Pace::of_stream(life.terms.unread) };
+        let mut held =
+            Held { there: Some((body, asked, Long::begin())), pace: Pace::of_stream(life.terms.unread) };
         held.pace.hand(last, clock::now());
         let slot = Arc::new(Slot(Mutex::new(held)));
         let answer: Weak<dyn Unread> = Arc::downgrade(&slot) as Weak<dyn Unread>;
@@ -100,7 +102,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Answer::Own { body, .. } => body.is_end_stream(),
-            Answer::Shared(slot) => slot.held().there.as_ref().is_some_and(|(body, _)| body.is_end_stream()),
+            Answer::Shared(slot) => slot.held().there.as_ref().is_some_and(|(body, ..)| body.is_end_stream()),
             Answer::Gone => true,
         }
     }
@@ -109,7 +111,7 @@ where
         match &self.0 {
             Answer::Own { body, .. } => body.size_hint(),
             Answer::Shared(slot) => {
-                slot.held().there.as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
+                slot.held().there.as_ref().map(|(body, ..)| body.size_hint()).unwrap_or_default()
             }
             Answer::Gone => SizeHint::with_exact(0),
         }
@@ -125,7 +127,7 @@ impl<B> Slot<B> {
 impl<B: Body<Data = Bytes> + Unpin> Held<B> {
     /// The next piece; `None` where it was given up.
     fn poll(&mut self, context: &mut Context<'_>) -> Option<Polled<B::Error>> {
-        let (body, _) = self.there.as_mut()?;
+        let (body, ..) = self.there.as_mut()?;
         let now = clock::now();
         self.pace.took(0, now);
         let polled = Pin::new(body).poll_frame(context);

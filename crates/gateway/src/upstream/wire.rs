@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use crate::pieces;
 use crate::tap::Tap;
 
 /// How many bytes came, for whoever sends on the connection.
@@ -20,6 +21,7 @@ impl Received {
     }
 }
 
+/// No more is read at once than there is room for.
 impl Tap for Received {
     fn read<S: AsyncRead>(
         &mut self,
@@ -28,7 +30,8 @@ impl Tap for Received {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(stream.poll_read(cx, buf))?;
+        let mut piece = stream.take(pieces::largest() as u64);
+        ready!(Pin::new(&mut piece).poll_read(cx, buf))?;
         self.0.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
