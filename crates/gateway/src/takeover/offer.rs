@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::line::{Handed, Line, hear, say};
 use super::{PROMPT, START, VERSION, bequest, is_trusted, place};
@@ -139,24 +139,30 @@ fn listen(folder: &Path, place: &Path) -> io::Result<(UnixListener, u64)> {
     }
 }
 
-/// One after the other: who says nothing is waited for a little, and holds nobody up but his like.
+/// Who says nothing is waited for a little, and holds nobody up.
 async fn attend(listener: UnixListener, refuses: Option<&'static str>, asked: mpsc::Sender<Successor>) {
+    let mut greeted = JoinSet::new();
     loop {
+        if greeted.len() >= AT_ONCE {
+            greeted.join_next().await;
+        }
+        while greeted.try_join_next().is_some() {}
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(AFTER_FAILURE).await;
             continue;
         };
-        match greet(stream, refuses).await {
-            Ok(Some(successor)) => {
-                if asked.send(successor).await.is_err() {
-                    return;
+        let asked = asked.clone();
+        greeted.spawn(async move {
+            match greet(stream, refuses).await {
+                Ok(Some(successor)) => {
+                    let _ = asked.send(successor).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "somebody asked for this process's place, and not as one asks");
                 }
             }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, "somebody asked for this process's place, and not as one asks");
-            }
-        }
+        });
     }
 }
 
@@ -182,4 +188,6 @@ pub(super) fn unexpected(line: &Line) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("`{line:?}` was not expected"))
 }
 
+/// Connections that have not said yet what they want.
+const AT_ONCE: usize = 16;
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
