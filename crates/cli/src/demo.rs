@@ -6,6 +6,7 @@ mod table;
 mod visit;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use panoply::{Guard, Policy, Redirects};
@@ -40,7 +41,9 @@ pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {
 
     tokio::spawn(shop(listener));
     let running = gateway.start()?;
+    IS_UNDER_WAY.store(true, Ordering::Relaxed);
     let findings = compare(naked, shielded, roots).await;
+    IS_UNDER_WAY.store(false, Ordering::Relaxed);
     let paint = Paint::of_stdout();
     print!("{}", table(&findings, paint));
     if !demo.once {
@@ -51,6 +54,13 @@ pub(crate) async fn demo(demo: Demo) -> Result<ExitCode, Trouble> {
     let bare = findings.iter().any(|finding| !finding.shielded.safe);
     Ok(ExitCode::from(u8::from(bare)))
 }
+
+/// Whether what the gateway sees is this command's own doing.
+pub(crate) fn is_under_way() -> bool {
+    IS_UNDER_WAY.load(Ordering::Relaxed)
+}
+
+static IS_UNDER_WAY: AtomicBool = AtomicBool::new(false);
 
 /// The gateway's own defaults, but for `redirects`, which in front of an unknown app is only observed.
 fn config(demo: &Demo, naked: std::net::SocketAddr) -> Result<panoply_gateway::Config, Trouble> {

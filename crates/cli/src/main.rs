@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::OptionalWriter;
 
 use args::{Arguments, Command, Subject};
 
@@ -85,12 +86,21 @@ pub(crate) fn block_on(
         .block_on(command)
 }
 
-/// To stderr: stdout is the app's and the reports'.
+/// To stderr: stdout is the app's and the reports'. Nothing is written while a demonstration does itself what its table
+/// then says, unless somebody asked for a log.
 fn log(level: &str) {
-    let filter = EnvFilter::try_from_env("PANOPLY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let asked = EnvFilter::try_from_env("PANOPLY_LOG");
+    let is_asked = asked.is_ok();
+    let to_stderr = move || {
+        if demo::is_under_way() && !is_asked {
+            OptionalWriter::none()
+        } else {
+            OptionalWriter::some(std::io::stderr())
+        }
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_env_filter(asked.unwrap_or_else(|_| EnvFilter::new(level)))
+        .with_writer(to_stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .init();

@@ -291,6 +291,7 @@ fn the_demo_shows_the_difference() {
         let elsewhere = [panoply::Practice::RateLimit, panoply::Practice::Sessions];
         assert_eq!(shown, !elsewhere.contains(&practice), "{practice}: {table}");
     }
+    assert!(!complaint.contains("refused practice"), "the table says it: {complaint}");
 }
 
 #[test]
