@@ -41,6 +41,7 @@ impl Keys {
     }
 
     /// The `n`th, and after the last the first again.
+    #[inline]
     #[must_use]
     pub fn of(&self, n: usize) -> &str {
         let start = n * LENGTH % self.0.len();
@@ -54,6 +55,7 @@ const LENGTH: usize = "2001:db8:0000:0000::".len();
 ///
 /// # Panics
 /// With counters that wait or fail.
+#[inline]
 pub fn decide(limiter: &Limiter, counters: &dyn Counters, key: &str) -> Verdict {
     match pin!(limiter.consume(counters, key, 1)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(verdict)) => verdict,

@@ -2,15 +2,16 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use panoply::counters::{Limiter, Memory};
+use panoply_costs::counters::decide;
 
-use crate::{Failure, decide};
+use crate::Failure;
 
 /// A thousand are blocked, and then as many addresses come as are said, each from a network of its own.
 pub fn measure(keys: u32) -> Result<(), Failure> {
     let (memory, before) = (Memory::new(), resident()?);
     let strict = Limiter::new("blocked", 0, Duration::from_secs(86_400));
     let blocked: Vec<String> = (0..1_000).map(|n| format!("blocked {n}")).collect();
-    blocked.iter().for_each(|name| { decide(&strict, &memory, name); });
+    blocked.iter().for_each(|name| { let _ = decide(&strict, &memory, name); });
     let limiter = Limiter::new("flood", 10, Duration::from_secs(86_400));
     for n in 0..keys {
         let address = Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n) << 64);

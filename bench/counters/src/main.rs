@@ -5,12 +5,11 @@ mod flood;
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use governor::{Quota, RateLimiter};
-use panoply::counters::{Counters, Limiter, Memory, Verdict};
+use panoply::counters::{Limiter, Memory};
+use panoply_costs::counters::{Keys, decide};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -24,20 +23,20 @@ fn main() -> Result<(), Failure> {
 }
 
 fn compare(side: &str, keys: usize, decisions: usize) -> Result<(), Failure> {
-    let names = Names::new(keys);
+    let names = Keys::new(keys);
     match side {
         "panoply" => {
             // A half more places than keys.
             let memory = Memory::new().capacity(keys + keys / 2);
             let limiter = Limiter::new("login", u32::MAX, Duration::from_secs(86_400));
-            time(&names, decisions, |name| { black_box(decide(&limiter, &memory, name)); });
+            time(&names, keys, decisions, |name| { let _ = black_box(decide(&limiter, &memory, name)); });
         }
         "governor" => {
             let limiter = RateLimiter::dashmap(Quota::per_second(NonZeroU32::MAX));
             // It takes its keys by reference, and owns them.
             let names: Vec<String> = (0..keys).map(|n| names.of(n).to_owned()).collect();
             let mut n = 0;
-            time(&Names::new(keys), decisions, |_| {
+            time(&Keys::new(keys), keys, decisions, |_| {
                 assert!(names.get(n % keys).is_some_and(|name| limiter.check_key(name).is_ok()));
                 n += 1;
             });
@@ -47,39 +46,10 @@ fn compare(side: &str, keys: usize, decisions: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every key is there before the clock starts.
-fn time(names: &Names, decisions: usize, mut decide: impl FnMut(&str)) {
-    (0..names.length()).for_each(|n| decide(names.of(n)));
+/// Each of so many keys is there before the clock starts.
+fn time(names: &Keys, keys: usize, decisions: usize, mut decide: impl FnMut(&str)) {
+    (0..keys).for_each(|n| decide(names.of(n)));
     let start = Instant::now();
     (0..decisions).for_each(|n| decide(names.of(n)));
     println!("{:.0}", decisions as f64 / start.elapsed().as_secs_f64());
 }
-
-/// Memory answers at once.
-fn decide(limiter: &Limiter, counters: &dyn Counters, name: &str) -> Verdict {
-    match pin!(limiter.consume(counters, name, 1)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(verdict)) => verdict,
-        answer => unreachable!("memory neither waits nor fails: {answer:?}"),
-    }
-}
-
-/// Addresses as texts of one length, one behind the other.
-struct Names(String);
-
-impl Names {
-    fn new(keys: usize) -> Self {
-        Self((0..keys).map(|n| format!("2001:db8:{:04x}:{:04x}::", n >> 16, n & 0xffff)).collect())
-    }
-
-    fn length(&self) -> usize {
-        self.0.len() / LENGTH
-    }
-
-    /// The `n`th, and after the last the first again.
-    fn of(&self, n: usize) -> &str {
-        let start = n * LENGTH % self.0.len();
-        self.0.get(start..start + LENGTH).unwrap_or_default()
-    }
-}
-
-const LENGTH: usize = "2001:db8:0000:0000::".len();

@@ -27,7 +27,8 @@ use crate::{Client, Rate};
 /// a key or a user and not by an address shares with other keys: by its address, it would owe once for each.
 ///
 /// Two clients share a word by accident in one of 100,000 cases. The hash is keyed at random, so that nobody
-/// can look for such cases; the key goes along into the file by which debts outlive the process. Time is counted in 10 µs for 5.5 years; a process that lives longer limits nobody.
+/// can look for such cases; the key goes along into the file by which debts outlive the process. Time is counted in
+/// 10 µs for 5.5 years; a process that lives longer limits nobody.
 #[derive(Default)]
 pub struct Buckets {
     // A megabyte is not spent on a shield that never counts.

@@ -11,7 +11,7 @@ use crate::counters::Key;
 /// The keys of one lock: [`PLACES`] in a ring.
 ///
 /// A key stands at its home or after it, and no place between them is free: who comes to a free one has looked far
-/// enough. Of a table that is two thirds full, two of three keys stand at home, and most others on the same cache line.
+/// enough. Of a table that is two thirds full, two of three keys stand at home.
 pub(super) struct Set {
     places: [Place; PLACES],
 }
