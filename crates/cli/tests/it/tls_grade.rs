@@ -88,9 +88,17 @@ fn testssl_finds_nothing_that_matters() {
     let bad: Vec<_> = findings
         .iter()
         .filter(|finding| finding["id"] != "engine_problem") // of the scanner's own openssl
+        .filter(|finding| !left_before_its_ticket(finding))
         .filter(|finding| {
             ["MEDIUM", "HIGH", "CRITICAL", "FATAL", "WARN"].iter().any(|one| finding["severity"] == *one)
         })
         .collect();
     assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// In TLS 1.3 a ticket comes after the handshake (RFC 8446 §4.6.1), and the scanner's client, which has nothing to say, may
+/// be gone by then: it has no session to come back with, and takes that for a server that cannot be reached.
+fn left_before_its_ticket(finding: &Value) -> bool {
+    finding["id"] == "sessionresumption_ticket"
+        && finding["finding"] == "check failed because of connect problem"
 }
