@@ -328,7 +328,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_is_found(value in "\\PC{0,20}", other in "[a-z]{1,3}=[!-:<-~]{0,8}") {
+        fn what_is_encoded_is_found(value in "\\PC{0,20}", other in "[a-r][a-z]{0,2}=[!-:<-~]{0,8}") {
             let header = format!("{other}; sid={}", encode_component(&value));
             let headers = headers(&[header.as_bytes()]);
             prop_assert_eq!(find(&headers, "sid"), Some(Cow::Owned(value)));

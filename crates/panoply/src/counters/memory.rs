@@ -1,3 +1,4 @@
+mod hash;
 mod lock;
 mod names;
 mod place;
@@ -7,13 +8,11 @@ mod snapshot;
 mod table;
 
 use std::fmt;
-use std::hash::Hasher;
 use std::sync::Mutex;
 
-use siphasher::sip::SipHasher13;
-
+use self::hash::Hash;
 use self::set::{Full, Held};
-use self::slot::{Slot, nanoseconds};
+use self::slot::{Slot, milliseconds};
 use self::table::Table;
 use super::{Answer, Count, Counters, Key, MOST_LISTED, Rule};
 use crate::Clock;
@@ -22,10 +21,10 @@ use crate::store::StoreError;
 /// Counts in this process's memory, shared with no other.
 ///
 /// It never holds more than its capacity, 131,072 keys in 6 MiB unless told: more keys than a site has failed logins
-/// in a day, and less than a machine misses. A key takes 44 bytes at most, whatever its length: 24 for 64 bits of its
-/// hash, its count and its end, the rest for names and networks. The hash, SipHash-1-3, is keyed at random, since who
-/// could compute it would find names that share a count with somebody, or a set to fill. The memory is taken when the
-/// first key comes.
+/// in a day, and less than a machine misses. A key takes 44 bytes at most, whatever its length: 16 for 64 bits of its
+/// hash, its count and its end in milliseconds, the rest for what few keys have: names, networks, and more than a million
+/// points. The hash, SipHash-1-3, is keyed at random, since who could compute it would find names that share a count with
+/// somebody, or a set to fill. The memory is taken when the first key comes.
 ///
 /// Keys are spread over sets of 64 places, each with a lock of its own. Where all 64 are taken, what has ended goes
 /// first, then the smallest count; of equal ones that which ends soonest. So a flood of new keys drives out what
@@ -65,9 +64,7 @@ use crate::store::StoreError;
 /// ```
 pub struct Memory {
     clock: Clock,
-    /// The hash's key.
-    seed: [u64; 2],
-    hasher: SipHasher13,
+    hash: Hash,
     keys: Table,
     /// What newcomers share who found no place among the keys.
     networks: Table,
@@ -84,10 +81,8 @@ impl Memory {
     /// Nothing counted yet, by `clock`.
     #[must_use]
     pub fn with_clock(clock: Clock) -> Self {
-        let seed: [u64; 2] = rand::random();
-        let hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
         let (keys, networks) = tables(CAPACITY);
-        Self { clock, seed, hasher, keys, networks, saving: Mutex::default() }
+        Self { clock, hash: Hash::new(rand::random()), keys, networks, saving: Mutex::default() }
     }
 
     /// How many keys it holds at most, 44 bytes each, rounded up to a multiple of 64; what it held before is gone.
@@ -117,8 +112,11 @@ impl Memory {
 
     fn count(&self, key: Key<'_>, points: i64, rule: &Rule) -> Count {
         let id = self.id(key);
-        let mut set = self.keys.set(id);
-        let (now, place) = (self.now(), set.position(id));
+        let row = self.keys.row(id);
+        row.approach(id);
+        let now = self.now();
+        let mut set = row.hold();
+        let place = set.position(id);
         let Some((place, own)) = place.and_then(|place| Some((place, set.standing(place, now)?))) else {
             return self.first(key, points, rule, now, &mut set, place);
         };
@@ -232,28 +230,11 @@ impl Memory {
     }
 
     fn now(&self) -> u64 {
-        nanoseconds(self.clock.tick())
+        milliseconds(self.clock.tick())
     }
 
-    /// Of prefix, colon and name.
     fn id(&self, key: Key<'_>) -> u64 {
-        let mut room = [0; SHORT];
-        match joined(key, &mut room) {
-            Some(text) => self.hasher.hash(text),
-            None => self.id_of_a_long_one(key),
-        }
-    }
-
-    /// The same, part by part.
-    #[inline(never)]
-    fn id_of_a_long_one(&self, key: Key<'_>) -> u64 {
-        let mut hash = self.hasher;
-        if !key.prefix.is_empty() {
-            hash.write(key.prefix.as_bytes());
-            hash.write_u8(b':');
-        }
-        hash.write(key.name.as_bytes());
-        hash.finish()
+        self.hash.of(key)
     }
 }
 
@@ -313,24 +294,7 @@ fn network(key: Key<'_>) -> Option<Key<'_>> {
     Some(Key { name: key.network?, network: None, ..key })
 }
 
-/// The key's text in one piece, if there is room.
-#[inline]
-fn joined<'r>(key: Key<'r>, room: &'r mut [u8; SHORT]) -> Option<&'r [u8]> {
-    let (prefix, name) = (key.prefix.as_bytes(), key.name.as_bytes());
-    if prefix.is_empty() {
-        return Some(name);
-    }
-    room.get_mut(..prefix.len())?.copy_from_slice(prefix);
-    *room.get_mut(prefix.len())? = b':';
-    let end = prefix.len() + 1 + name.len();
-    room.get_mut(prefix.len() + 1..end)?.copy_from_slice(name);
-    room.get(..end)
-}
-
 const CAPACITY: usize = 1 << 17;
-
-/// In bytes: what is hashed in one go. The hasher takes three times as long for three parts.
-const SHORT: usize = 128;
 
 #[cfg(test)]
 mod model;

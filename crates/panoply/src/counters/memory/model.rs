@@ -259,7 +259,7 @@ fn alike(
 }
 
 const LINE: i64 = 5;
-const TICK: Duration = Duration::from_nanos(1);
+const TICK: Duration = Duration::from_millis(1);
 
 proptest! {
     #[test]

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::lock::Alone;
 use super::names::Names;
-use super::place::Place;
+use super::place::{Many, Place};
 use super::slot::Slot;
 use crate::counters::Key;
 
-/// The keys of one lock: [`PLACES`] in a ring.
+/// The keys of one lock: [`PLACES`] in a ring, from the beginning of a cache line on.
 ///
 /// A key stands at its home or after it, and no place between them is free: who comes to a free one has looked far
 /// enough. Of a table that is two thirds full, two of three keys stand at home.
+#[repr(align(64))]
 pub(super) struct Set {
     places: [Place; PLACES],
 }
@@ -19,13 +20,20 @@ pub(super) struct Set {
 /// A set whose lock is held.
 pub(super) struct Held<'s> {
     set: &'s Set,
-    names: &'s Mutex<Names>,
+    beside: &'s Beside,
     _alone: Alone<'s>,
 }
 
+/// Of a set, what few decisions need.
+#[derive(Default)]
+pub(super) struct Beside {
+    many: Many,
+    names: Mutex<Names>,
+}
+
 impl<'s> Held<'s> {
-    pub(super) const fn new(set: &'s Set, names: &'s Mutex<Names>, alone: Alone<'s>) -> Self {
-        Self { set, names, _alone: alone }
+    pub(super) const fn new(set: &'s Set, beside: &'s Beside, alone: Alone<'s>) -> Self {
+        Self { set, beside, _alone: alone }
     }
 
     /// Its slot, unless its end has come.
@@ -36,18 +44,18 @@ impl<'s> Held<'s> {
     /// The same of a place that is known already.
     #[inline]
     pub(super) fn standing(&self, place: usize, now: u64) -> Option<Slot> {
-        Some(self.set.load(place)).filter(|slot| slot.stands(now))
+        Some(self.load(place)).filter(|slot| slot.stands(now))
     }
 
     /// The place that is its own, though its end may have come.
     #[inline]
     pub(super) fn position(&self, id: u64) -> Option<usize> {
         for place in ring(id) {
-            let slot = self.set.load(place);
-            if slot.id == id {
+            let found = self.set.places.get(place)?;
+            if found.id() == id {
                 return Some(place);
             }
-            if slot.is_free() {
+            if found.is_free() {
                 break;
             }
         }
@@ -57,14 +65,14 @@ impl<'s> Held<'s> {
     /// Puts it in its `own` place, in that of one that has ended, or in that of the least.
     pub(super) fn put(&mut self, key: Key<'_>, own: Option<usize>, slot: Slot, now: u64) -> Result<(), Full> {
         let place = own.or_else(|| self.room(slot.id, now)).ok_or_else(|| self.full(now))?;
-        self.replace(key, place, self.set.load(place), slot, now);
+        self.replace(key, place, self.load(place), slot, now);
         Ok(())
     }
 
     /// Puts it in the place of `old`.
     #[inline]
     pub(super) fn replace(&mut self, key: Key<'_>, place: usize, old: Slot, slot: Slot, now: u64) {
-        self.set.store(place, slot);
+        self.store(place, slot);
         if old.is_refused() || slot.is_refused() {
             self.rename(old, slot, key, now);
         }
@@ -72,8 +80,7 @@ impl<'s> Held<'s> {
 
     /// Remembers what the key is called, if there is room.
     pub(super) fn name(&mut self, id: u64, key: Key<'_>, now: u64) {
-        let is_kept_out =
-            |id| self.set.slots().any(|slot| slot.id == id && slot.is_refused() && slot.stands(now));
+        let is_kept_out = |id| self.all().any(|slot| slot.id == id && slot.is_refused() && slot.stands(now));
         self.names().keep(id, key, is_kept_out);
     }
 
@@ -90,14 +97,14 @@ impl<'s> Held<'s> {
 
     /// Whether no new key has a place.
     pub(super) fn closed(&self, now: u64) -> Option<Full> {
-        let closed = self.set.slots().all(|slot| slot.is_refused() && slot.stands(now));
+        let closed = self.all().all(|slot| slot.is_refused() && slot.stands(now));
         closed.then(|| self.full(now))
     }
 
     /// Puts what a file kept, with its name if it has one; what finds no place is left out.
     pub(super) fn restore(&mut self, slot: Slot, name: &str, now: u64) {
         let Some(place) = self.position(slot.id).or_else(|| self.room(slot.id, now)) else { return };
-        self.set.store(place, slot);
+        self.store(place, slot);
         if !name.is_empty() {
             self.name(slot.id, Key { prefix: "", name, network: None }, now);
         }
@@ -105,23 +112,28 @@ impl<'s> Held<'s> {
 
     /// What stands.
     pub(super) fn slots(&self, now: u64) -> impl Iterator<Item = Slot> {
-        self.set.slots().filter(move |slot| slot.stands(now))
+        self.all().filter(move |slot| slot.stands(now))
     }
 
     /// Of those that have a name, by which they are listed.
     pub(super) fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.beside.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In bytes, the points and the names that do not stand in its places.
+    pub(super) fn bytes(&self) -> usize {
+        self.beside.many.bytes() + self.names().bytes()
     }
 
     /// How many places are taken.
     pub(super) fn len(&self) -> usize {
-        self.set.slots().filter(|slot| !slot.is_free()).count()
+        self.all().filter(|slot| !slot.is_free()).count()
     }
 
     /// Free, or where others may stand behind it only ended, so that they are found.
     fn leave(&self, place: usize) {
-        let is_last = self.set.load((place + 1) % PLACES).is_free();
-        self.set.store(place, if is_last { Slot::FREE } else { self.set.load(place).ended() });
+        let is_last = self.load((place + 1) % PLACES).is_free();
+        self.store(place, if is_last { Slot::FREE } else { self.load(place).ended() });
     }
 
     /// A name stands as long as its key is kept out.
@@ -138,33 +150,39 @@ impl<'s> Held<'s> {
 
     /// From its home on, so that most are found where they are looked for first.
     fn room(&self, id: u64, now: u64) -> Option<usize> {
-        let slots = || ring(id).map(|place| (place, self.set.load(place)));
+        let slots = || ring(id).map(|place| (place, self.load(place)));
         let ended = slots().find(|(_, slot)| !slot.stands(now));
         let least = || slots().filter(|(_, slot)| !slot.is_refused()).min_by_key(|(_, slot)| slot.worth());
         ended.or_else(least).map(|(place, _)| place)
     }
 
     fn full(&self, now: u64) -> Full {
-        let first = self.set.slots().min_by_key(Slot::until);
+        let first = self.all().min_by_key(Slot::until);
         Full { left: first.and_then(|slot| slot.count(now).left) }
     }
-}
 
-impl Set {
     #[inline]
     fn load(&self, place: usize) -> Slot {
-        self.places.get(place).map_or(Slot::FREE, Place::load)
+        self.set.places.get(place).map_or(Slot::FREE, |found| found.load(place, &self.beside.many))
     }
 
     #[inline]
     fn store(&self, place: usize, slot: Slot) {
-        if let Some(place) = self.places.get(place) {
-            place.store(slot);
+        if let Some(found) = self.set.places.get(place) {
+            found.store(slot, place, &self.beside.many);
         }
     }
 
-    fn slots(&self) -> impl Iterator<Item = Slot> {
-        self.places.iter().map(Place::load)
+    fn all(&self) -> impl Iterator<Item = Slot> {
+        (0..PLACES).map(|place| self.load(place))
+    }
+}
+
+impl Set {
+    /// Looks where the key stands if it stands at home. The compiler leaves no atomic load out.
+    #[inline]
+    pub(super) fn touch(&self, id: u64) {
+        let _ = ring(id).next().and_then(|home| self.places.get(home)).map(Place::id);
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::counters::Count;
 use crate::store::LONGEST;
 
-/// One key's count. Moments are nanoseconds of the clock.
+/// One key's count. Moments are milliseconds of the clock, as in Redis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     pub(super) id: u64,
@@ -17,9 +17,7 @@ impl Slot {
     pub(super) const FREE: Self = Self { id: 0, points: 0, until: 0 };
 
     pub(super) fn new(id: u64, count: Count, now: u64, refused: bool) -> Self {
-        let until = count
-            .left
-            .map_or(NEVER, |left| now.saturating_add(nanoseconds(left.min(LONGEST))).min(NEVER - 1));
+        let until = count.left.map_or(NEVER, |left| (now + rounded_up(left)).min(NEVER - 1));
         Self { id, points: count.points, until: if refused { until | REFUSED } else { until } }
     }
 
@@ -28,7 +26,7 @@ impl Slot {
         Self { points: 0, until: REFUSED, ..self }
     }
 
-    /// With an end and a highest bit that come from elsewhere.
+    /// With an [`end`](Self::end) that it had before.
     pub(super) const fn at(id: u64, points: i64, until: u64) -> Self {
         Self { id, points, until }
     }
@@ -44,18 +42,22 @@ impl Slot {
         self.until
     }
 
-    /// Its end by another clock, on which it is `there` when it is `here` on its own.
-    pub(super) fn moved(&self, here: u64, there: u64) -> u64 {
+    /// Its end in a file, by the time of day, with the same highest bit; both in nanoseconds. It is `day` when it is `now`.
+    pub(super) fn kept(&self, now: u64, day: u64) -> u64 {
         let until = match self.until() {
-            NEVER => NEVER,
-            until => there.saturating_add(until.saturating_sub(here)).min(NEVER - 1),
+            NEVER => KEPT_FOR_EVER,
+            until => day.saturating_add(until.saturating_sub(now) * MILLISECOND).min(KEPT_FOR_EVER - 1),
         };
         until | self.until & REFUSED
     }
 
-    /// The same by another clock.
-    pub(super) fn since(self, here: u64, there: u64) -> Self {
-        Self { until: self.moved(here, there), ..self }
+    /// From a file in which its end is `kept`.
+    pub(super) fn found(id: u64, points: i64, kept: u64, now: u64, day: u64) -> Self {
+        let until = match kept & !REFUSED {
+            KEPT_FOR_EVER => NEVER,
+            end => (now + end.saturating_sub(day).div_ceil(MILLISECOND)).min(NEVER - 1),
+        };
+        Self { id, points, until: until | kept & REFUSED }
     }
 
     pub(super) const fn until(&self) -> u64 {
@@ -78,7 +80,7 @@ impl Slot {
 
     pub(super) fn count(&self, now: u64) -> Count {
         let until = self.until();
-        let left = (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(now)));
+        let left = (until != NEVER).then(|| Duration::from_millis(until.saturating_sub(now)));
         Count { points: self.points, left }
     }
 
@@ -87,11 +89,25 @@ impl Slot {
     }
 }
 
-/// A clock's time; after 292 years it stands still.
-pub(super) fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).map_or(NEVER - 1, |time| time.min(NEVER - 1))
+/// A clock's time; after 139 years it stands still.
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000).saturating_add(time.subsec_millis().into()).min(NEVER - 1)
+}
+
+/// No count ends too early.
+fn rounded_up(left: Duration) -> u64 {
+    milliseconds(left.min(LONGEST) + Duration::from_nanos(MILLISECOND - 1))
 }
 
 const REFUSED: u64 = 1 << 63;
 
-const NEVER: u64 = REFUSED - 1;
+/// It takes [`UNTIL_BITS`]: a hundred years from a hundred years on would not need more.
+const NEVER: u64 = (1 << UNTIL_BITS) - 1;
+
+/// 139 years.
+pub(super) const UNTIL_BITS: u32 = 42;
+
+/// In nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
+
+const KEPT_FOR_EVER: u64 = REFUSED - 1;

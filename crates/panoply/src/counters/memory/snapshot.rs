@@ -14,10 +14,9 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::PoisonError;
 
-use siphasher::sip::SipHasher13;
-
 use super::Memory;
-use super::slot::{Slot, nanoseconds};
+use super::hash::Hash;
+use super::slot::Slot;
 use super::table::Table;
 use crate::SettingError;
 use crate::digested::{self, BROKEN, Digested, damaged};
@@ -69,8 +68,7 @@ impl Memory {
             )
         })?;
         if let Some((seed, keys, networks)) = found {
-            self.seed = seed;
-            self.hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
+            self.hash = Hash::new(seed);
             (self.keys, self.networks) = (keys, networks);
         }
         Ok(self)
@@ -78,7 +76,7 @@ impl Memory {
 
     fn write(&self, file: &mut Digested<impl Write>) -> io::Result<()> {
         file.begin(MAGIC, VERSION)?;
-        for word in self.seed {
+        for word in self.hash.key() {
             file.write_all(&word.to_le_bytes())?;
         }
         let moment = self.moment();
@@ -93,7 +91,7 @@ impl Memory {
                     entries.push(kind);
                     entries.extend(slot.id.to_le_bytes());
                     entries.extend(slot.points.to_le_bytes());
-                    entries.extend(slot.moved(moment.now, moment.day).to_le_bytes());
+                    entries.extend(slot.kept(moment.now, moment.day).to_le_bytes());
                     entries.extend(u16::try_from(name.len()).unwrap_or(0).to_le_bytes());
                     entries.extend(name.as_bytes());
                 }
@@ -126,13 +124,15 @@ impl Memory {
     }
 
     fn moment(&self) -> Moment {
-        Moment { now: self.now(), day: nanoseconds(self.clock.unix_time()) }
+        let day = u64::try_from(self.clock.unix_time().as_nanos()).unwrap_or(u64::MAX);
+        Moment { now: self.now(), day }
     }
 }
 
 /// One moment by both clocks.
 struct Moment {
     now: u64,
+    /// In nanoseconds.
     day: u64,
 }
 
@@ -143,7 +143,7 @@ fn count(file: &mut Digested<impl Read>, table: &Table, saved: u64, moment: &Mom
     file.bytes(&mut name)?;
     let name = String::from_utf8(name).map_err(|_| damaged(BROKEN))?;
     // Where the time of day was set back meanwhile, nobody is kept out for longer than was left.
-    let slot = Slot::at(id, points, until).since(saved.max(moment.day), moment.now);
+    let slot = Slot::found(id, points, until, moment.now, saved.max(moment.day));
     if slot.stands(moment.now) {
         table.set(id).restore(slot, &name, moment.now);
     }

@@ -25,18 +25,6 @@ fn a_full_memory_takes_what_is_said_and_not_a_byte_before_it_counts() {
     assert!(memory.bytes() <= 44 * 64 * 16, "{}", memory.bytes());
 }
 
-#[test]
-fn a_key_has_one_hash_however_it_is_put_together() {
-    let memory = Memory::new();
-    let long = "x".repeat(SHORT);
-    for prefix in ["", "p", "login_fail", &long[..SHORT - 1], &long] {
-        for name in ["", "n", "ann_192.0.2.1", &long[..SHORT - 2], &long[..SHORT - 1], &long] {
-            let key = Key { prefix, name, network: None };
-            assert_eq!(memory.id(key), memory.id_of_a_long_one(key), "{key}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_flood_drives_out_what_was_hit_once_and_nobody_who_is_nearly_stopped_or_blocked() {
     let clock = Clock::manual();

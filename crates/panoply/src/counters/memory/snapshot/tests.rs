@@ -76,21 +76,22 @@ async fn what_was_counted_counts_on_after_a_restart_and_time_that_passed_is_over
 
 #[test]
 fn an_end_is_a_time_of_day_and_a_clock_that_is_set_back_prolongs_nothing() {
-    let [now, day, later] = [50_u64, 1_000_000, 1_000_600];
+    let [now, day] = [50_u64, 1_000_000_000_000];
+    let (before, later) = (day - 500_000_000, day + 600_000_000);
     for (until, at, left) in [
         (Some(1_000), day, Some(950)),
         (Some(1_000), later, Some(350)), // 600 passed
         (Some(600), later, None),
-        (Some(1_000), day - 500, Some(950)), // set back
+        (Some(1_000), before, Some(950)), // set back
         (None, later, Some(u64::MAX)),
     ] {
         let count =
-            crate::counters::Count { points: 4, left: until.map(|until| Duration::from_nanos(until - now)) };
-        let kept = Slot::new(7, count, now, true).moved(now, day);
-        let slot = Slot::at(7, 4, kept).since(at.max(day), 3);
+            crate::counters::Count { points: 4, left: until.map(|until| Duration::from_millis(until - now)) };
+        let kept = Slot::new(7, count, now, true).kept(now, day);
+        let slot = Slot::found(7, 4, kept, 3, at.max(day));
         assert!(slot.is_refused());
         let found =
-            slot.stands(3).then(|| slot.count(3).left.map_or(u64::MAX, |left| left.as_nanos() as u64));
+            slot.stands(3).then(|| slot.count(3).left.map_or(u64::MAX, |left| left.as_millis() as u64));
         assert_eq!(found, left, "{until:?} {at}");
     }
 }
