@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use super::set::PLACES;
 use super::slot::{Slot, UNTIL_BITS};
 
-/// Where one key's count is, in sixteen bytes: four to a cache line, so that a table of a million keys fits in the caches
-/// of a server, and a decision waits for one line.
+/// Where one key's count is, in sixteen bytes: four to a cache line, so that most decisions wait for one line, and a
+/// million keys may fit in the cache that a server's cores share.
 ///
 /// The second word holds the points in its lowest bits, above them the end, and in the highest bit whether the last hit was
 /// refused. Points that are too many for so few bits stand in [`Many`].
