@@ -54,15 +54,13 @@ impl Text {
             self.state.take(self.rest | word << self.bits);
             self.rest = above(word, self.bits);
         }
-        let (last, bits) = (word(bytes), 8 * bytes.len() as u32);
+        let (last, bits) = (word(bytes), self.bits + 8 * bytes.len() as u32);
         self.rest |= last << self.bits;
-        if self.bits + bits < u64::BITS {
-            self.bits += bits;
-            return;
+        if bits >= u64::BITS {
+            self.state.take(self.rest);
+            self.rest = above(last, self.bits);
         }
-        self.state.take(self.rest);
-        self.rest = above(last, self.bits);
-        self.bits = self.bits + bits - u64::BITS;
+        self.bits = bits % u64::BITS;
     }
 
     #[inline]
