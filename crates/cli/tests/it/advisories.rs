@@ -197,7 +197,7 @@ fn whatever_a_server_does_the_old_database_stays() {
         let text = String::from_utf8_lossy(&updated.stderr);
         assert_eq!(code(&updated), 2, "{deed}: {text}");
         assert!(text.contains(told) && text.contains("hint: "), "{deed}: {text}");
-        assert!(started.elapsed() < Duration::from_secs(20), "{deed}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(60), "{deed}: {:?}", started.elapsed());
         assert!(fs::read(folder.path().join("advisories.db")).unwrap() == before, "{deed}");
     }
     assert!(!left(&folder).iter().any(|name| name.ends_with(".zip")), "{:?}", left(&folder));

@@ -1,10 +1,9 @@
 //! Pebble, Let's Encrypt's authority for tests, as Debian has it, with a DNS of its own that leads every name here.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::authority::Authority;
+use crate::port::free_port;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
@@ -134,7 +134,7 @@ impl Pebble {
 
     /// Waits until the server at `address` shows a certificate of Pebble's for `name`, and gives it.
     pub(crate) async fn certificate_of(&self, address: u16, name: &str) -> CertificateDer<'static> {
-        let deadline = Instant::now() + Duration::from_secs(90);
+        let deadline = Instant::now() + Duration::from_secs(240);
         loop {
             if let Some(found) = self.shown_at(address, name).await {
                 return found;
@@ -180,17 +180,5 @@ impl Pebble {
 
     fn log_file(&self) -> std::path::PathBuf {
         self.folder.path().join("log")
-    }
-}
-
-/// One that no other test of this process gets, below those that the system gives to connections.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 21_000 + u16::try_from(std::process::id() % 90).unwrap() * 100;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::access_log::Place;
 use crate::client::get;
-use crate::gateway::{Gateway, panoply};
+use crate::gateway::{Gateway, panoply, PATIENCE};
+use crate::port::free_port;
 use crate::process::Process;
 use crate::recorder::{OK, Recorder};
 
@@ -375,7 +376,7 @@ async fn http_2_in_nginxs_log_is_http_2() {
 
 /// An nginx with a log in its own combined format, and its port.
 fn nginx(place: &Place, listen: &str, locations: &str) -> (Process, u16) {
-    let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let (folder, log, listen) =
         (place.path(""), place.log.display(), listen.replace("PORT", &port.to_string()));
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -396,7 +397,7 @@ fn nginx(place: &Place, listen: &str, locations: &str) -> (Process, u16) {
 
 /// The log, when it has so many lines: nginx writes one after it has answered.
 fn written(place: &Place, count: usize) -> String {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let text = String::from_utf8_lossy(&fs::read(&place.log).unwrap_or_default()).into_owned();
         if text.lines().count() >= count {
