@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{Client, get};
-use crate::gateway::{Gateway, panoply, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::client::form;
-use crate::gateway::{Gateway, panoply, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::metrics::Page;
 use crate::node::Node;
 use crate::process::Redis;

@@ -53,8 +53,7 @@ async fn server_sent_events_come_as_they_happen() {
     assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
     let mut events = 0;
     while events < 3 {
-        let frame =
-            tokio::time::timeout(PATIENCE, answer.frame()).await.expect("an event in time");
+        let frame = tokio::time::timeout(PATIENCE, answer.frame()).await.expect("an event in time");
         events +=
             frame.unwrap().unwrap().data_ref().unwrap().windows(5).filter(|piece| piece == b"data:").count();
     }

@@ -13,7 +13,7 @@ use http_body_util::Full;
 
 use crate::admin::ask;
 use crate::client::{Client, get};
-use crate::gateway::{Gateway, panoply, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::port::free_address;
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;

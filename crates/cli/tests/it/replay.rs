@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::access_log::Place;
 use crate::client::get;
-use crate::gateway::{Gateway, panoply, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::port::free_port;
 use crate::process::Process;
 use crate::recorder::{OK, Recorder};

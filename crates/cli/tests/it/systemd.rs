@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::get;
-use crate::gateway::{Gateway, activated, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, activated};
 use crate::port::free_address;
 use crate::process::Process;
 use crate::recorder::{OK, Recorder};

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::authority::{Authority, Issued, write};
-use crate::gateway::{Gateway, panoply, PATIENCE};
+use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
 use crate::visitor::Visitor;

@@ -140,7 +140,8 @@ async fn a_frame_that_is_under_way_ends_before_anybody_is_told() {
     let head = got.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(got[head..], *b"\x81\x0aapp's text\x88\x02\x03\xe9", "{}", String::from_utf8_lossy(&got));
     assert_eq!(gateway.ended().code(), Some(0));
-    let behind = |sent: &[u8]| sent.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
+    let behind =
+        |sent: &[u8]| sent.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
     let sent = app.bytes(|sent| sent.len() >= behind(sent) + 24);
     let frames = &sent[behind(&sent)..];
     assert_eq!(frames[..16], *b"\x81\x8a\0\0\0\0visitor's ");
