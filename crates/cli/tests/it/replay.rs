@@ -107,7 +107,9 @@ async fn what_a_real_nginx_has_written_is_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_the_gateway_has_refused_is_refused_again_to_the_request() {
-    const LIMITS: &str = "shield.rate_limit = { rate = '3/s, burst 40', \
+    // A line has the time when its request came, and the limit that of a moment later: nobody asks at the very moment when
+    // there is one request more, twelve seconds after his first.
+    const LIMITS: &str = "shield.rate_limit = { rate = '5/min, burst 40', \
          limits = { search = { rate = '30/h', path = '/search', cost = 10 } } }";
     let place = Place::new();
     let app = Recorder::answering(OK);
@@ -127,7 +129,7 @@ async fn what_the_gateway_has_refused_is_refused_again_to_the_request() {
                 };
                 refused += usize::from(client.ask_on(&mut kept, request).await.status == 429);
                 if count == 100 {
-                    tokio::time::sleep(Duration::from_millis(900)).await; // three requests more
+                    tokio::time::sleep(Duration::from_secs(13)).await;
                 }
             }
             refused
