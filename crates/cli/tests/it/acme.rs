@@ -201,7 +201,7 @@ async fn a_name_of_the_list_is_ordered_when_a_visitor_asks_and_no_other_ever() {
     let hosts = ["--host", "shop.example", "--host", "*.customers.example"];
     let gateway = site.serve(&pebble, &hosts);
     pebble.certificate_of(pebble.https, "shop.example").await;
-    let ask = |name: &'static str| pebble.shown_at(pebble.https, name);
+    let ask = |name: &'static str| pebble.shown_on_demand(pebble.https, name);
     let first = ask("a.customers.example").await;
     assert!(first.is_some(), "the first visitor waits for it: {}", gateway.log());
     let (one, other) = tokio::join!(ask("b.customers.example"), ask("b.customers.example"));
@@ -298,7 +298,7 @@ async fn of_two_gateways_one_orders_and_either_answers() {
         let seen = pebble.certificate_of(pebble.https, "shop.example").await;
         assert_eq!(ordered, seen, "{challenge}");
         assert_eq!(pebble.issued(), 1, "{challenge}: {}\n{}", one.log(), other.log());
-        let asked = pebble.shown_at(other_port, "a.customers.example").await;
+        let asked = pebble.shown_on_demand(other_port, "a.customers.example").await;
         assert!(asked.is_some(), "{challenge}: {}\n{}", one.log(), other.log());
         assert_eq!(pebble.shown_at(pebble.https, "a.customers.example").await, asked, "{challenge}");
         assert_eq!(pebble.issued(), 2, "{challenge}: the one has it from the other");
