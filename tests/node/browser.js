@@ -66,8 +66,10 @@ async function login(page, password) {
 }
 
 async function main(at) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...QUIET] });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...QUIET], timeout: 120_000 });
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  // A busy machine takes its time.
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));

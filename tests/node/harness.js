@@ -69,12 +69,15 @@ async function open(port) {
   return hosts.filter((_, at) => answers[at]);
 }
 
+// One that no other test gets, below those that the system gives to connections: of these another program may have it
+// before the app does.
+let next = 12_000 + (process.pid % 80) * 100;
+
 function freePort() {
+  const port = next++;
   return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+    const server = net.createServer().on('error', () => resolve(freePort()));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(port)));
   });
 }
 

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_stays_is_the_same_and_one_that_cannot_be_had_is_refused() {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = || SocketAddr::from(([127, 0, 0, 1], crate::supervise::free_port().unwrap()));
         let listen = |address: SocketAddr| address.to_string().parse().unwrap();
         let config =
             |https, http| Config { https: listen(https), http: Some(listen(http)), ..Config::default() };

@@ -31,12 +31,13 @@ mod group;
 mod preload;
 mod sockets;
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{self, ExitStatus};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use std::{fs, io};
 
 pub use rustix::process::Signal;
 use tokio::net::TcpStream;
@@ -271,13 +272,31 @@ impl Drop for App {
     }
 }
 
-/// A port that nobody listens on. Somebody else may take it before the app does: then the app says so and ends.
+/// A port that nobody listens on, just below those that the system gives to connections: of these any client of this
+/// machine may be given one before the app has it. Somebody else may take it all the same: then the app says so and ends.
 ///
 /// # Errors
 /// When the system has none left.
 pub fn free_port() -> Result<u16, AppError> {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    // Who starts at the same time begins elsewhere.
+    let begin = process::id().wrapping_mul(7).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
+    let first = first_for_connections().saturating_sub(PORTS);
+    let mut ports = (0..u32::from(PORTS))
+        .filter_map(|n| u16::try_from(begin.wrapping_add(n) % u32::from(PORTS)).ok())
+        .map(|n| first + n);
+    let is_free = |port: &u16| *port > 1023 && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    if let Some(port) = ports.find(is_free) {
+        return Ok(port);
+    }
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     Ok(port.map_err(AppError::NoPort)?.port())
+}
+
+/// The first of the ports that Linux gives to connections (ip(7)).
+fn first_for_connections() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
 }
 
 /// What is to be said of an app by where it listens.
@@ -303,14 +322,16 @@ fn sight(listeners: &[Listener], port: u16, sockets: &[u64]) -> Sight {
     }
 }
 
+/// How many of them `free_port` chooses from: of those that are this high few are anybody's by custom.
+const PORTS: u16 = 2_000;
 /// Quick enough to go unnoticed, slow enough to cost nothing.
 const TRY_EVERY: Duration = Duration::from_millis(50);
 /// Loopback answers at once, unless a packet filter drops what we send.
 const TRY_FOR: Duration = Duration::from_secs(1);
 /// Most apps listen sooner.
 const REMIND_EVERY: Duration = Duration::from_secs(5);
-/// For a Node that has more to do after it called `listen`.
-const HELLO_OF_NODE: Duration = Duration::from_secs(2);
+/// For a Node that has more to do after it called `listen`, on a machine that has more to do than this.
+const HELLO_OF_NODE: Duration = Duration::from_secs(5);
 /// For a Node that we may not recognise as one.
 const HELLO: Duration = Duration::from_millis(300);
 

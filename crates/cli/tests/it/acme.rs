@@ -13,7 +13,8 @@ use http_body_util::Full;
 
 use crate::client::{Answer, Client};
 use crate::gateway::{Gateway, panoply};
-use crate::pebble::{Pebble, free_port};
+use crate::pebble::Pebble;
+use crate::port::free_port;
 use crate::process::{Process, Redis};
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
@@ -117,22 +118,27 @@ async fn an_account_is_bound_to_the_customer_where_the_authority_asks() {
     site.write(&pebble.settings(&bound));
     let gateway = site.serve(&pebble, &["--host", "shop.example"]);
     pebble.certificate_of(pebble.https, "shop.example").await;
-    assert!(!gateway.log().contains("zWND"));
+    assert!(!gateway.log().contains("zWNDZM6eQGHW"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonces_that_are_refused_are_replaced() {
-    // One in eight: of some sixty requests one is certain to be refused, and hardly ever one three times, which is when an
-    // order is given up for half a minute.
+    // One in eight: hardly ever is one refused three times, which is when an order is given up for half a minute.
     let pebble = Pebble::start_as("", &[("PEBBLE_WFE_NONCEREJECT", "12")]);
-    let site = Site::new(&pebble, "");
     let names = ["a.example", "b.example", "c.example", "d.example", "e.example", "f.example"];
     let hosts: Vec<&str> = names.iter().flat_map(|name| ["--host", name]).collect();
-    let _gateway = site.serve(&pebble, &hosts);
-    for name in names {
-        pebble.certificate_of(pebble.https, name).await;
+    // Of some sixty requests one is all but certain to be refused; of two hundred and forty it is.
+    for _ in 0..4 {
+        let site = Site::new(&pebble, "");
+        let _gateway = site.serve(&pebble, &hosts);
+        for name in names {
+            pebble.certificate_of(pebble.https, name).await;
+        }
+        if pebble.logged("reject") > 0 || pebble.logged("badNonce") > 0 {
+            return;
+        }
     }
-    assert!(pebble.logged("reject") > 0 || pebble.logged("badNonce") > 0, "{}", pebble.log());
+    panic!("none was refused: {}", pebble.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +201,7 @@ async fn a_name_of_the_list_is_ordered_when_a_visitor_asks_and_no_other_ever() {
     let hosts = ["--host", "shop.example", "--host", "*.customers.example"];
     let gateway = site.serve(&pebble, &hosts);
     pebble.certificate_of(pebble.https, "shop.example").await;
-    let ask = |name: &'static str| pebble.shown_at(pebble.https, name);
+    let ask = |name: &'static str| pebble.shown_on_demand(pebble.https, name);
     let first = ask("a.customers.example").await;
     assert!(first.is_some(), "the first visitor waits for it: {}", gateway.log());
     let (one, other) = tokio::join!(ask("b.customers.example"), ask("b.customers.example"));
@@ -292,7 +298,7 @@ async fn of_two_gateways_one_orders_and_either_answers() {
         let seen = pebble.certificate_of(pebble.https, "shop.example").await;
         assert_eq!(ordered, seen, "{challenge}");
         assert_eq!(pebble.issued(), 1, "{challenge}: {}\n{}", one.log(), other.log());
-        let asked = pebble.shown_at(other_port, "a.customers.example").await;
+        let asked = pebble.shown_on_demand(other_port, "a.customers.example").await;
         assert!(asked.is_some(), "{challenge}: {}\n{}", one.log(), other.log());
         assert_eq!(pebble.shown_at(pebble.https, "a.customers.example").await, asked, "{challenge}");
         assert_eq!(pebble.issued(), 2, "{challenge}: the one has it from the other");
@@ -434,7 +440,7 @@ impl Bind {
 }
 
 fn until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(50));

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::client::form;
-use crate::gateway::{Gateway, panoply};
+use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::metrics::Page;
 use crate::node::Node;
 use crate::process::Redis;
@@ -288,7 +288,7 @@ async fn what_one_machine_bans_and_lifts_all_do_also_when_the_store_was_down_or_
     let options = ["--admin", "127.0.0.1:0", "--store", &url];
     let [one, other] = [(); 2].map(|()| Gateway::serve(app.address(), &options));
     let becomes = async |gateway: &Gateway, status: u16| {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while gateway.client().get("/").await.status != status {
             assert!(
                 Instant::now() < deadline,
@@ -306,7 +306,7 @@ async fn what_one_machine_bans_and_lifts_all_do_also_when_the_store_was_down_or_
     assert!(other.operate(&["bans", "list"]).1.contains("all of us"));
 
     redis.ask("FLUSHALL");
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !redis.ask("KEYS *").contains("panoply:ban:127.0.0.1") {
         assert!(Instant::now() < deadline, "the ban is told anew: {}", redis.ask("KEYS *"));
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -335,7 +335,7 @@ async fn bans_and_lifts_travel_through_postgresql_too() {
     let [one, other] = [(); 2].map(|()| Gateway::serve(app.address(), &options));
     for (verb, status) in [("add", 403), ("lift", 200)] {
         assert_eq!(one.operate(&["bans", verb, "127.0.0.1"]).0, Some(0), "{verb}");
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while other.client().get("/").await.status != status {
             assert!(Instant::now() < deadline, "{verb}: {}", server.psql("select key, points from rlflx"));
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -380,7 +380,7 @@ fn id(page: &str) -> &str {
 pub(crate) fn ask(admin: SocketAddr, request: &str, headers: &str, body: &str) -> String {
     let port = admin.port();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let host = if headers.contains("host:") { String::new() } else { format!("host: 127.0.0.1:{port}\r\n") };
     let length = body.len();
     let head = format!("{request} HTTP/1.1\r\n{host}{headers}content-length: {length}\r\n\r\n");
@@ -398,6 +398,6 @@ fn who_holds_connections_open_does_not_keep_the_operator_out() {
     let held: Vec<_> = (0..40).map(|_| TcpStream::connect(gateway.admin()).unwrap()).collect();
     let start = Instant::now();
     assert_eq!(gateway.operate(&["bans", "list"]).0, Some(0));
-    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     drop(held);
 }

@@ -193,11 +193,12 @@ fn whatever_a_server_does_the_old_database_stays() {
     for (deed, answer, told) in misdeeds {
         let server = Server::start(answer);
         let started = Instant::now();
-        let updated = update(&folder, &server.url());
+        let patience = if deed.starts_with("stalls") { "1" } else { PATIENCE };
+        let updated = panoply(&folder, &["update", "--patience", patience, "--url", &server.url()]);
         let text = String::from_utf8_lossy(&updated.stderr);
         assert_eq!(code(&updated), 2, "{deed}: {text}");
         assert!(text.contains(told) && text.contains("hint: "), "{deed}: {text}");
-        assert!(started.elapsed() < Duration::from_secs(20), "{deed}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(60), "{deed}: {:?}", started.elapsed());
         assert!(fs::read(folder.path().join("advisories.db")).unwrap() == before, "{deed}");
     }
     assert!(!left(&folder).iter().any(|name| name.ends_with(".zip")), "{:?}", left(&folder));
@@ -239,7 +240,7 @@ fn over_tls_only_whom_the_machine_trusts_is_believed() {
 }
 
 fn update(folder: &TempDir, url: &str) -> Output {
-    panoply(folder, &["update", "--patience", "1", "--url", url])
+    panoply(folder, &["update", "--patience", PATIENCE, "--url", url])
 }
 
 fn panoply(folder: &TempDir, arguments: &[&str]) -> Output {
@@ -354,4 +355,6 @@ fn zip() -> Vec<u8> {
 }
 
 const STALL: Duration = Duration::from_secs(5);
+/// In seconds: only who stalls on purpose is given up.
+const PATIENCE: &str = "60";
 const RECORDS: &str = include_str!("../../../inspect/tests/data/osv_npm.jsonl");

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::client::TlsStream;
 
 use crate::client::Client;
+use crate::gateway::PATIENCE;
 
 /// A connection whose preface and settings were sent.
 pub(crate) struct Frames {
@@ -61,10 +62,10 @@ impl Frames {
         tokio::time::timeout(Duration::from_secs(5), self.came.recv()).await.ok()?
     }
 
-    /// Reads on until one of `kinds` comes.
+    /// Reads on until one of `kinds` comes. `None` when the connection is closed, or nothing more comes.
     pub(crate) async fn until(&mut self, kinds: &[u8]) -> Option<Frame> {
         loop {
-            let frame = self.next().await?;
+            let frame = tokio::time::timeout(PATIENCE, self.came.recv()).await.ok()??;
             if kinds.contains(&frame.kind) {
                 return Some(frame);
             }

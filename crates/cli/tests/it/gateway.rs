@@ -103,7 +103,7 @@ impl Gateway {
 
     /// Waits until the log has `text`.
     pub(crate) fn logged(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "`{text}` is not in the log:\n{}", self.log());
             thread::sleep(Duration::from_millis(10));
@@ -121,7 +121,7 @@ impl Gateway {
 
     /// Waits for its end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
@@ -209,4 +209,7 @@ pub(crate) fn command(arguments: &[&str], state: &Scratch) -> Command {
 }
 
 /// A Node app on a busy machine takes its time.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(90);
+/// How long a test waits for what is to come: who passes waits no longer for it. It is less than the minute after which the
+/// gateway looks at its files by itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);

@@ -32,6 +32,7 @@ mod node;
 mod outage;
 mod package;
 mod pebble;
+mod port;
 mod process;
 mod proxy;
 mod proxy_protocol;

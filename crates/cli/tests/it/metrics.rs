@@ -15,7 +15,7 @@ use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::get;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
 
@@ -66,9 +66,9 @@ fn to(host: &str, path: &str) -> Request<Full<Bytes>> {
     Request::get(path).header("host", host).body(Full::default()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_request_is_in_the_histogram_of_its_site_and_one_sees_who_was_slow() {
-    let (gateway, _folder, _app) = two_sites("");
+    let (gateway, _folder, app) = two_sites("");
     let client = gateway.client();
     for _ in 0..3 {
         for answer in client.both(|| get("/")).await {
@@ -86,9 +86,10 @@ async fn each_request_is_in_the_histogram_of_its_site_and_one_sees_who_was_slow(
     // Who gives up on a stalled app has waited, too.
     let gone = client.clone();
     let asked = tokio::spawn(async move { gone.get("/never").await });
+    app.until(|seen| seen.concat().contains("/never"));
     tokio::time::sleep(Duration::from_millis(700)).await;
     asked.abort();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     let given_up = "panoply_requests_total{site=\"shop.example\",status=\"gone\"}";
     while Page::of(&gateway).figure(given_up) < 1.0 {
         assert!(Instant::now() < deadline, "nobody noticed that the visitor is gone");
@@ -113,7 +114,7 @@ async fn each_request_is_in_the_histogram_of_its_site_and_one_sees_who_was_slow(
         assert_eq!(page.figure(figure).to_bits(), f64::to_bits(count), "{figure}");
     }
     let slow = page.figure("panoply_app_seconds_sum{site=\"blog.example\"}");
-    assert!((0.6..10.0).contains(&slow), "{slow}");
+    assert!((0.6..60.0).contains(&slow), "{slow}");
     let whole = page.figure("panoply_request_seconds_sum{site=\"blog.example\"}");
     assert!(whole >= slow, "the app is a part of the whole: {slow} of {whole}");
     assert!(page.figure("panoply_request_seconds_bucket{site=\"blog.example\",le=\"0.5\"}") < 2.0);
@@ -130,28 +131,42 @@ async fn the_app_is_not_blamed_for_a_slow_upload_and_counts_outlive_a_reload() {
     let head =
         format!("POST / HTTP/1.1\r\nhost: {authority}\r\ncontent-type: text/x\r\ncontent-length: 2\r\n\r\na");
     stream.write_all(head.as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     stream.write_all(b"b").await.unwrap();
     let mut answer = [0; 512];
     let read = stream.read(&mut answer).await.unwrap();
     assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
-    let page = Page::of(&gateway);
+    let page = counted(&gateway, 1).await;
     assert_eq!(page.figure("panoply_app_seconds_count{site=\"shop.example\"}") as u64, 1);
     let took = page.figure("panoply_app_seconds_sum{site=\"shop.example\"}");
-    assert!(took < 0.4, "{took}");
-    assert!(page.figure("panoply_request_seconds_sum{site=\"shop.example\"}") >= 0.3);
+    assert!(took < 2.0, "{took}");
+    assert!(page.figure("panoply_request_seconds_sum{site=\"shop.example\"}") >= 3.8);
 
     let file = folder.path().join("panoply.toml");
     let text =
         fs::read_to_string(&file).unwrap().replace("'shop.example'", "'shop.example', 'www.shop.example'");
     fs::write(&file, format!("shield.csrf = 'off'\n{text}")).unwrap();
     gateway.signal("HUP");
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while Page::of(&gateway).figure("panoply_reloads_total{result=\"taken\"}") < 1.0 {
         assert!(Instant::now() < deadline, "{}", gateway.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(gateway.client().get("/").await.status, 200);
-    let page = Page::of(&gateway);
-    assert_eq!(page.figure("panoply_requests_total{site=\"shop.example\",status=\"2xx\"}") as u64, 2);
+    counted(&gateway, 2).await;
+}
+
+/// Waits until so many requests to the shop are counted, which they are when their answers have been sent.
+async fn counted(gateway: &Gateway, requests: u64) -> Page {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let page = Page::of(gateway);
+        let found = page.figure("panoply_requests_total{site=\"shop.example\",status=\"2xx\"}") as u64;
+        if found >= requests {
+            assert_eq!(found, requests);
+            return page;
+        }
+        assert!(Instant::now() < deadline, "{found} of {requests} are counted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

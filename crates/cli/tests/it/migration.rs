@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::gateway::Gateway;
+use crate::port::free_port;
 use crate::process::Process;
 use crate::scratch::Scratch;
 
@@ -103,7 +103,7 @@ struct Ports {
 impl Walk {
     fn begin() -> Self {
         let folder = Scratch::new();
-        let [redis, express, rust] = free_ports();
+        let [redis, express, rust] = [(); 3].map(|()| free_port());
         let mut server = Process::command("redis-server");
         server.args(["--bind", "127.0.0.1", "--port", &redis.to_string(), "--save", ""]);
         Self {
@@ -220,13 +220,6 @@ fn rust_app() -> PathBuf {
     let app = Path::new(env!("CARGO_BIN_EXE_panoply")).with_file_name("examples").join("migration");
     assert!(app.exists(), "the guide's app is not built: cargo build -p panoply-cli --example migration");
     app
-}
-
-/// Below those that the system gives to connections: an app finds its own free again when it is restarted.
-fn free_ports() -> [u16; 3] {
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut free = (first..).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    [(); 3].map(|()| free.next().unwrap())
 }
 
 fn read(path: &str) -> String {

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+use crate::gateway::PATIENCE;
 use crate::process::Process;
 
 /// Whether this is the test in namespaces of its own. Outside, it runs `test` there first, and wants it to pass.
@@ -44,7 +45,7 @@ impl Machine {
         let machine = Self { holder: Process::until(&mut command, || true), number };
         let ours = fs::read_link("/proc/self/ns/net").unwrap();
         let theirs = format!("/proc/{}/ns/net", machine.holder.id());
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while fs::read_link(&theirs).unwrap() == ours {
             assert!(Instant::now() < deadline, "unshare made no namespace");
             thread::sleep(Duration::from_millis(5));

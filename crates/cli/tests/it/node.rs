@@ -1,10 +1,13 @@
 //! The Node apps in `tests/node`, as processes of their own.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::gateway::PATIENCE;
+use crate::port::free_address;
 
 /// Where the apps are; their packages must have been installed.
 pub(crate) fn folder() -> PathBuf {
@@ -32,7 +35,7 @@ impl Node {
     pub(crate) fn start_with(script: &str, environment: &[(&str, &str)]) -> Self {
         // Another program may take the port between its being found and Node's listening on it.
         for _ in 0..3 {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let address = free_address();
             let mut node = Self { child: spawn(script, environment, address), address };
             if node.listens() {
                 return node;
@@ -43,7 +46,7 @@ impl Node {
 
     /// Whether it does before it ends: who else has its port listens too.
     fn listens(&mut self) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.child.try_wait().is_ok_and(|exit| exit.is_some()) {
                 return false;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::netns::{self, Machine};
 use crate::node;
 use crate::process::Process;
@@ -79,7 +79,7 @@ async fn no_outage_of_a_place_loses_a_read_does_a_write_twice_or_is_felt_at_anot
     let gateway = serve(
         &folder,
         &format!(
-            "shield.rate_limit = 'off'\n[[site]]\nhosts = ['localhost']\nupstream = ['{}', '{}']\nupstreams.answer = '2s'\n\
+            "shield.rate_limit = 'off'\n[[site]]\nhosts = ['localhost']\nupstream = ['{}', '{}']\nupstreams.answer = '4s'\n\
              upstreams.connect = '500ms'\n[[site]]\nhosts = ['other.example']\nupstream = '{}'\n",
             sick.url(),
             sound.url(),
@@ -114,9 +114,10 @@ async fn no_outage_of_a_place_loses_a_read_does_a_write_twice_or_is_felt_at_anot
         beside.check(&other.came(), &[]);
         let (median, slowest) = beside.times();
         usual = if name == "nothing" { median } else { usual };
-        assert!(median < 3 * usual + Duration::from_millis(20), "beside {name}: {median:?}, was {usual:?}");
-        // Whoever waited for the sick place would have waited that long.
-        assert!(slowest < Duration::from_secs(2), "beside {name} a request took {slowest:?}");
+        // Whoever waited for the sick place would have waited half a second for its connection, and four for its answer;
+        // what other tests do at the same time is felt, too.
+        assert!(median < 3 * usual + Duration::from_millis(200), "beside {name}: {median:?}, was {usual:?}");
+        assert!(slowest < Duration::from_secs(4), "beside {name} a request took {slowest:?}");
         for place in [&sick, &sound, &other] {
             fs::write(&place.ledger, "").unwrap();
         }
@@ -142,7 +143,7 @@ fn figure(gateway: &Gateway, name: &str) -> String {
 }
 
 fn until(what: &str, gateway: &Gateway, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain: {what}\n{}", gateway.log());
         thread::sleep(Duration::from_millis(20));

@@ -29,7 +29,7 @@ impl Process {
     pub(crate) fn until(command: &mut Command, ready: impl Fn() -> bool) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut process = Self(child.expect("setpriv is part of util-linux, which every Debian has"));
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while !ready() {
             assert!(process.0.try_wait().unwrap().is_none(), "{command:?} ended: run scripts/test");
             assert!(Instant::now() < deadline, "{command:?} does not listen");

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{get, read};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::node::Node;
 use crate::recorder::{OK, Recorder};
 
@@ -53,8 +53,7 @@ async fn server_sent_events_come_as_they_happen() {
     assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
     let mut events = 0;
     while events < 3 {
-        let frame =
-            tokio::time::timeout(Duration::from_secs(5), answer.frame()).await.expect("an event in time");
+        let frame = tokio::time::timeout(PATIENCE, answer.frame()).await.expect("an event in time");
         events +=
             frame.unwrap().unwrap().data_ref().unwrap().windows(5).filter(|piece| piece == b"data:").count();
     }
@@ -207,9 +206,7 @@ async fn bytes_after_an_upgrade_wait_for_the_101() {
         got.push_str(std::str::from_utf8(&answer[..read]).unwrap());
     }
     assert!(got.starts_with("HTTP/1.1 101 "), "{got}");
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let seen = app.seen().concat();
-    assert!(seen.ends_with("\r\n\r\nearly"), "{seen}");
+    app.until(|seen| seen.concat().ends_with("\r\n\r\nearly"));
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::gateway::PATIENCE;
+
 pub(crate) struct Recorder {
     address: SocketAddr,
     seen: Seen,
@@ -73,20 +75,28 @@ impl Recorder {
         self.seen.lock().unwrap().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
-    /// What the first connection brought, to the byte.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.seen.lock().unwrap()[0].clone()
+    /// What the first connection brought, to the byte: waits until that is enough.
+    pub(crate) fn bytes(&self, is_enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let first = || self.seen.lock().unwrap().first().cloned().unwrap_or_default();
+        self.until(|_| is_enough(&first()));
+        first()
     }
 
     /// Waits until `count` request heads came, on whatever connections.
     pub(crate) fn heads(&self, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let all = |seen: &[String]| seen.iter().flat_map(|seen| heads(seen)).collect::<Vec<_>>();
+        all(&self.until(|seen| all(seen).len() >= count))
+    }
+
+    /// Waits until what came is enough.
+    pub(crate) fn until(&self, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let heads: Vec<_> = self.seen().iter().flat_map(|seen| heads(seen)).collect();
-            if heads.len() >= count {
-                return heads;
+            let seen = self.seen();
+            if is_enough(&seen) {
+                return seen;
             }
-            assert!(Instant::now() < deadline, "{count} heads were expected, these came: {heads:?}");
+            assert!(Instant::now() < deadline, "more was expected, this came: {seen:#?}");
         }
     }
 }

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::access_log::Place;
 use crate::client::get;
-use crate::gateway::{Gateway, panoply};
+use crate::gateway::{Gateway, PATIENCE, panoply};
+use crate::port::free_port;
 use crate::process::Process;
 use crate::recorder::{OK, Recorder};
 
@@ -106,7 +107,9 @@ async fn what_a_real_nginx_has_written_is_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_the_gateway_has_refused_is_refused_again_to_the_request() {
-    const LIMITS: &str = "shield.rate_limit = { rate = '3/s, burst 40', \
+    // A line has the time when its request came, and the limit that of a moment later: nobody asks at the very moment when
+    // there is one request more, twelve seconds after his first.
+    const LIMITS: &str = "shield.rate_limit = { rate = '5/min, burst 40', \
          limits = { search = { rate = '30/h', path = '/search', cost = 10 } } }";
     let place = Place::new();
     let app = Recorder::answering(OK);
@@ -126,7 +129,7 @@ async fn what_the_gateway_has_refused_is_refused_again_to_the_request() {
                 };
                 refused += usize::from(client.ask_on(&mut kept, request).await.status == 429);
                 if count == 100 {
-                    tokio::time::sleep(Duration::from_millis(900)).await; // three requests more
+                    tokio::time::sleep(Duration::from_secs(13)).await;
                 }
             }
             refused
@@ -375,7 +378,7 @@ async fn http_2_in_nginxs_log_is_http_2() {
 
 /// An nginx with a log in its own combined format, and its port.
 fn nginx(place: &Place, listen: &str, locations: &str) -> (Process, u16) {
-    let port = std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let (folder, log, listen) =
         (place.path(""), place.log.display(), listen.replace("PORT", &port.to_string()));
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -396,7 +399,7 @@ fn nginx(place: &Place, listen: &str, locations: &str) -> (Process, u16) {
 
 /// The log, when it has so many lines: nginx writes one after it has answered.
 fn written(place: &Place, count: usize) -> String {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let text = String::from_utf8_lossy(&fs::read(&place.log).unwrap_or_default()).into_owned();
         if text.lines().count() >= count {

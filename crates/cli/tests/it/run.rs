@@ -63,14 +63,14 @@ fn an_app_that_others_reach_directly_is_not_served() {
     assert!(allowed.log().contains("panoply stands in front of"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_end_before_the_app_does() {
-    let script = "require('http').createServer((q, s) => setTimeout(() => s.end('finished'), 700)).listen(process.env.PORT); \
-                  process.on('SIGTERM', () => process.exit(7))";
+    let script = "require('http').createServer((q, s) => { console.error('asked'); setTimeout(() => s.end('finished'), 700) }) \
+                  .listen(process.env.PORT); process.on('SIGTERM', () => process.exit(7))";
     let mut gateway = Gateway::run(&[], &["node", "-e", script]);
     let client = gateway.client();
     let request = tokio::spawn(async move { client.get("/").await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.logged("asked");
     gateway.signal("TERM");
     assert_eq!(request.await.unwrap().text(), "finished");
     assert_eq!(gateway.ended().code(), Some(7), "the app's own exit code");
@@ -78,8 +78,9 @@ async fn requests_end_before_the_app_does() {
 
 #[test]
 fn the_apps_end_is_ours() {
-    let script = "require('http').createServer().listen(process.env.PORT, () => setTimeout(() => process.exit(5), 300))";
+    let script = "require('http').createServer().listen(process.env.PORT); process.on('SIGUSR2', () => process.exit(5))";
     let mut gateway = Gateway::run(&[], &["node", "-e", script]);
+    gateway.signal("USR2");
     assert_eq!(gateway.ended().code(), Some(5));
 }
 

@@ -9,7 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::connections::cut;
 use crate::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::recorder::{OK, Recorder};
 
 const POST: &str = "POST / HTTP/1.1\r\nhost: localhost\r\n";
@@ -89,8 +89,7 @@ async fn what_can_be_read_in_two_ways_gets_400_and_the_app_nothing() {
 async fn a_body_that_breaks_off_its_framing_ends_the_connection() {
     let app = Recorder::answering(b"");
     let gateway = Gateway::serve(app.address(), &[]);
-    let mut before = 0;
-    for body in [
+    for (row, body) in [
         "+5\r\nhello\r\n0\r\n\r\n",
         "0x5\r\nhello\r\n0\r\n\r\n",
         "5\nhello\r\n0\r\n\r\n",
@@ -104,14 +103,22 @@ async fn a_body_that_breaks_off_its_framing_ends_the_connection() {
         "0\r\ntransfer-encoding: chunked\r\n\r\n",
         "0\r\ncontent-length: 40\r\n\r\n",
         "0\r\n folded\r\n\r\n",
-    ] {
-        say(&gateway, &format!("{CHUNKED}{body}{SMUGGLED}")).await;
-        let seen = app.seen().concat();
-        let this = &seen[before..];
-        before = seen.len();
-        assert!(this.matches(" HTTP/1.1\r\n").count() <= 1, "{body:?}: {this}");
-        assert!(!this.contains("/smuggled"), "{body:?}: {this}");
-        assert!(!this.contains("\r\n0\r\n"), "{body:?}: a body that was not whole came whole: {this}");
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let head = CHUNKED.replace("POST /", &format!("POST /{row}"));
+        say(&gateway, &format!("{head}{body}{SMUGGLED}")).await;
+        let seen = app.seen();
+        let path = format!("/{row} HTTP/1.1\r\n");
+        assert!(seen.concat().matches(&path).count() <= 1, "{body:?}: {seen:#?}");
+    }
+    // Each has a connection of its own, for none was answered; what came of one may come late.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for this in app.seen() {
+        assert!(this.matches(" HTTP/1.1\r\n").count() <= 1, "{this}");
+        assert!(!this.contains("/smuggled"), "{this}");
+        assert!(!this.contains("\r\n0\r\n"), "a body that was not whole came whole: {this}");
     }
 }
 
@@ -215,7 +222,7 @@ async fn say(gateway: &Gateway, bytes: &str) -> String {
 async fn read(stream: &mut TlsStream<TcpStream>, bytes: &str) -> String {
     let mut answer = Vec::new();
     // A connection that is reset after its answer has said what it had to say.
-    let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
         .await
         .unwrap_or_else(|_| panic!("the connection was not closed after {bytes:?}"));
     String::from_utf8_lossy(&answer).into_owned()
@@ -230,8 +237,7 @@ async fn over_http_2_the_app_sees_one_clean_request_or_nothing() {
         plain.map(|(own, usual)| (own, if own == name { value } else { usual })).to_vec()
     };
     let more = |fields: &[(&'static str, &'static str)]| [&plain[..], fields].concat();
-    let mut before = 0;
-    for (fields, body, sees) in [
+    for (row, (fields, body, sees)) in [
         (more(&[]), "", 1),
         (more(&[("content-length", "5")]), "hello", 1),
         (more(&[("content-length", "0")]), SMUGGLED, 0),
@@ -266,22 +272,37 @@ async fn over_http_2_the_app_sees_one_clean_request_or_nothing() {
         (instead(":authority", "user@localhost"), "", 0),
         (instead(":authority", "localhost/smuggled"), "", 0),
         (more(&[]), "", 1), // it was not the visitor who was refused
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let row = row.to_string();
         let mut frames = Frames::open(&gateway.client()).await;
-        frames.headers(1, body.is_empty(), &fields).await;
+        frames.headers(1, body.is_empty(), &[&fields[..], &[("x-row", &row)]].concat()).await;
         if !body.is_empty() {
             frames.send(DATA, END_STREAM, 1, body.as_bytes()).await;
         }
         frames.until(&[HEADERS, RST_STREAM, GOAWAY]).await;
-        let seen = app.seen().concat();
-        let this = &seen[before..];
-        before = seen.len();
         // What came of a request before its body proved false was no whole request.
-        let whole = this.matches("\r\n\r\n").count().min(1) * usize::from(!cut_off(this));
-        assert_eq!(whole, sees, "{fields:?} {body:?}: {this}");
+        let whole = |this: &str| this.matches("\r\n\r\n").count().min(1) * usize::from(!cut_off(this));
+        // The app answers before it has the body.
+        let seen = app.until(|seen| whole(&of_row(seen, &row)) >= sees);
+        let this = of_row(&seen, &row);
+        assert_eq!(whole(&this), sees, "{fields:?} {body:?}: {this}");
         assert!(!this.contains("/smuggled HTTP/1.1\r\n"), "{fields:?} {body:?}: {this}");
         assert!(this.matches(" HTTP/1.1\r\n").count() <= 1, "{fields:?} {body:?}: {this}");
     }
+}
+
+/// What came of the request that says to be of this row, up to the next.
+fn of_row(seen: &[String], row: &str) -> String {
+    let mark = format!("\r\nx-row: {row}\r\n");
+    let Some((came, at)) = seen.iter().find_map(|came| Some((came, came.find(&mark)?))) else {
+        return String::new();
+    };
+    let this = &came[came[..at].rfind("POST ").unwrap_or(0)..];
+    let next = this[1..].find("POST ").map_or(this.len(), |next| next + 1);
+    this[..next].to_owned()
 }
 
 /// Whether a recorded request has less of a body than its head promises.

@@ -1,7 +1,7 @@
 //! What systemd and panoply say to each other: sockets that are given, how the service is, and the watchdog.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,14 +10,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::get;
-use crate::gateway::{Gateway, activated};
+use crate::gateway::{Gateway, PATIENCE, activated};
+use crate::port::free_address;
 use crate::process::Process;
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 /// Comes by until somebody listens: `systemd-socket-activate` starts nothing before.
 fn knock(address: SocketAddr) {
@@ -32,7 +29,7 @@ fn knock(address: SocketAddr) {
 async fn sockets_that_are_given_have_the_role_of_their_name_or_of_their_address() {
     let app = Recorder::answering(OK);
     let to = format!("http://{}", app.address());
-    let [https, http, admin] = [free(), free(), free()];
+    let [https, http, admin] = [free_address(), free_address(), free_address()];
     let [one, other, third] = [https, http, admin].map(|address| address.to_string());
     for (options, arguments, given) in [
         // What the file says of a role does not matter to one that is named.
@@ -67,21 +64,21 @@ async fn sockets_that_are_given_have_the_role_of_their_name_or_of_their_address(
 
 #[test]
 fn a_socket_that_fits_nothing_is_named_with_the_mend() {
-    let (to, other) = (["--to", "http://127.0.0.1:1"], free().to_string());
+    let (to, other) = (["--to", "http://127.0.0.1:1"], free_address().to_string());
     for (options, arguments, said) in [
         (vec![], vec!["--https", "127.0.0.1:0"], "descriptor 3 (``) listens on"),
         (vec!["--fdname=shop.socket"], vec![], "descriptor 3 (`shop.socket`) listens on"),
         (vec!["-l", &other, "--fdname=https:https"], vec![], "for https there is one already"),
         (vec!["--datagram", "--fdname=https"], vec![], "it is no TCP socket that listens"),
     ] {
-        let (address, state) = (free(), Scratch::new());
+        let (address, state) = (free_address(), Scratch::new());
         let listen = address.to_string();
         let options = [&["-l", &listen][..], &options].concat();
         let arguments = [&["serve"], &to[..], &arguments].concat();
         knock(address);
         let datagram = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let child = activated(&options, &arguments, &[], &state).stderr(Stdio::piped()).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         let mut child = child;
         while child.try_wait().unwrap().is_none() {
             datagram.send_to(b"x", address).unwrap();
@@ -101,7 +98,7 @@ async fn what_is_meant_for_panoply_is_not_passed_on_to_the_app() {
                   names: Object.keys(process.env), files: fs.readdirSync('/proc/self/fd').flatMap(file => { \
                   try { return [fs.readlinkSync('/proc/self/fd/' + file)] } catch { return [] } }) \
                   }))).listen(process.env.PORT)";
-    let (https, folder) = (free(), Scratch::new());
+    let (https, folder) = (free_address(), Scratch::new());
     let listens = folder.path().join("notify");
     let _systemd = UnixDatagram::bind(&listens).unwrap();
     let listen = https.to_string();
@@ -143,7 +140,7 @@ impl Systemd {
     fn new() -> Self {
         let folder = Scratch::new();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket, folder }
     }
 
@@ -153,7 +150,7 @@ impl Systemd {
 
     fn next(&self) -> String {
         let mut words = [0; 1024];
-        let read = self.socket.recv(&mut words).expect("a word within 20 s");
+        let read = self.socket.recv(&mut words).expect("a word in time");
         String::from_utf8_lossy(&words[..read]).into_owned()
     }
 
@@ -231,28 +228,36 @@ fn a_thread_that_is_stuck_makes_the_watchdog_bark() {
         let deadline = Instant::now() + within;
         systemd.socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let mut words = [0; 1024];
-        while Instant::now() < deadline {
+        loop {
             if systemd.socket.recv(&mut words).is_ok_and(|read| &words[..read] == b"WATCHDOG=1") {
                 return true;
             }
+            if Instant::now() >= deadline {
+                return false;
+            }
         }
-        false
     };
     for _ in 0..3 {
-        assert!(alive(Duration::from_secs(3)), "it is told in time:\n{}", gateway.log());
+        assert!(alive(PATIENCE), "it is told in time:\n{}", gateway.log());
     }
     let thread = Halted::thread(&gateway, "panoply-0");
-    for _ in 0..2 {
-        alive(Duration::from_millis(1500)); // what was answered before
+    // What was answered before is told once more; and who is halted may have been said to be stuck a moment before.
+    let is_stuck = || gateway.log().matches(STUCK).count();
+    let (before, deadline) = (is_stuck(), Instant::now() + PATIENCE);
+    while is_stuck() < before + 2 {
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+        alive(Duration::from_millis(200));
     }
+    while alive(Duration::ZERO) {}
     assert!(
         !alive(Duration::from_secs(4)),
         "a thread does not answer, and the watchdog is told that all is well"
     );
-    gateway.logged("stuck: the watchdog is not told that all is well threads=\"panoply-0\"");
     drop(thread);
-    assert!(alive(Duration::from_secs(5)), "the thread goes on:\n{}", gateway.log());
+    assert!(alive(PATIENCE), "the thread goes on:\n{}", gateway.log());
 }
+
+const STUCK: &str = "stuck: the watchdog is not told that all is well threads=\"panoply-0\"";
 
 /// One thread of a process that stands still, while the others go on: the kernel halts it for a debugger.
 struct Halted(Child);

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::gateway::PATIENCE;
 use crate::scratch::Scratch;
 
 /// A shell in a terminal of its own, with a gateway in the background.
@@ -23,8 +24,9 @@ impl Session {
             "{jobs} {panoply} serve --config {place}/panoply.toml --https 127.0.0.1:0 2>{place}/log & \
              echo $! >{place}/pid; read line"
         );
-        let terminal = Command::new("script")
-            .args(["--quiet", "--command", &shell, "/dev/null"])
+        // Who runs the tests may have been started with `nohup`, and what is ignored is so in children, too.
+        let terminal = Command::new("env")
+            .args(["--default-signal=HUP", "script", "--quiet", "--command", &shell, "/dev/null"])
             .env("SHELL", "/bin/sh")
             .env("STATE_DIRECTORY", folder.path())
             .stdin(Stdio::piped())
@@ -33,6 +35,7 @@ impl Session {
             .expect("script is a program of Debian's bsdutils");
         let session = Self { terminal, folder };
         session.logged("headers");
+        session.wait("its number", || session.read("pid").ends_with('\n'));
         session
     }
 
@@ -45,7 +48,7 @@ impl Session {
     }
 
     fn wait(&self, what: &str, is_so: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while !is_so() {
             assert!(Instant::now() < deadline, "{what}:\n{}", self.read("log"));
             std::thread::sleep(Duration::from_millis(20));

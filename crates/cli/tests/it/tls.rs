@@ -9,7 +9,7 @@ use panoply::Keys;
 use panoply::shared::Shared;
 
 use crate::authority::{Authority, Issued, write};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::process::Redis;
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
@@ -111,7 +111,7 @@ async fn a_flood_of_wrong_names_is_closed_before_it_costs_a_handshake() {
         assert!(is_told(&refused), "{turn}: {refused}");
     }
     // The last of them is charged when it was told already, and a few of the points may be back by then.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while is_told(&visitor.ask("other.example", "other.example", "").await.unwrap_err()) {
         assert!(Instant::now() < deadline, "nobody stops it");
     }
@@ -146,7 +146,7 @@ async fn a_visitor_resumes_at_whichever_machine_he_comes_to() {
         let there = visitor.at(machine.https());
         there.ask("shop.example", "shop.example", "").await.unwrap().resumed
     };
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !(ask(&machines[0]).await && ask(&machines[1]).await && ask(&machines[0]).await) {
         assert!(Instant::now() < deadline, "{}", machines[0].log());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -169,7 +169,7 @@ async fn what_is_shared_follows_the_keys() {
     // Both of hours that are over, which nobody makes keys for; the strange one is looked for last.
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 3_600;
     let name = |ago: u64| format!("ticket key {}", now - ago);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !redis.ask("KEYS *ticket*").contains(&format!("ticket key {}", now + 1)) {
         assert!(Instant::now() < deadline, "it has looked at all hours: {}", gateway.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -254,7 +254,7 @@ fn metrics_tell_when_a_certificate_ends() {
 
 /// Waits until visitors are shown it; sooner than the gateway looks by itself, which it does every minute.
 async fn shown(visitor: &Visitor, name: &str, issued: &Issued) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let met = visitor.forgetful().ask(name, name, "").await.unwrap();
         if met.shown == issued.der() {

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::connections::serve;
 use crate::frames::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, literal};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::recorder::Recorder;
 use crate::slow::peak;
 
@@ -71,7 +71,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The most memory that it ever had, once that grows no more.
 fn settled(gateway: &Gateway) -> u64 {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let before = peak(gateway.pid());
         std::thread::sleep(Duration::from_millis(1500));

@@ -1,15 +1,16 @@
 //! Both ends of a WebSocket are told that the gateway goes away, between two frames and nowhere else.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
+use crate::port::free_address;
 use crate::process::Process;
 use crate::recorder::Recorder;
 
@@ -35,7 +36,7 @@ impl Script {
     }
 
     fn says(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while !self.said.lock().unwrap().contains(text) {
             assert!(Instant::now() < deadline, "`{text}` is not in: {}", self.said.lock().unwrap());
             thread::sleep(Duration::from_millis(10));
@@ -70,7 +71,7 @@ socket.on('close', (code) => console.log('client closed', code));
 
 #[test]
 fn the_real_client_and_the_real_server_hear_that_it_goes_away() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let server = Script::start(SERVER, &[&address.port().to_string()]);
     server.says("listens");
     let mut gateway = Gateway::serve(address, &[]);
@@ -95,19 +96,25 @@ const ASK: &[u8] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_that_is_under_way_ends_before_anybody_is_told() {
-    let app = Recorder::with(|stream, record| {
+    let is_told = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&is_told);
+    let app = Recorder::with(move |stream, record| {
         let mut chunk = [0; 4096];
         let read = stream.read(&mut chunk).unwrap();
         record.add(&chunk[..read]);
         let mut stream = stream.try_clone().unwrap();
         let mut slow = stream.try_clone().unwrap();
+        let told = Arc::clone(&is_told);
         thread::spawn(move || {
             slow.write_all(SWITCH).unwrap();
             // A text of ten letters, in pieces, and then one that nobody is to have.
-            for piece in [&b"\x81"[..], b"\x0aapp's", b" text\x81\x04late"] {
-                slow.write_all(piece).unwrap();
-                thread::sleep(Duration::from_millis(700));
+            slow.write_all(b"\x81").unwrap();
+            thread::sleep(Duration::from_millis(300));
+            slow.write_all(b"\x0aapp's").unwrap();
+            while !told.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(5));
             }
+            slow.write_all(b" text\x81\x04late").unwrap();
         });
         while let Ok(read @ 1..) = stream.read(&mut chunk) {
             record.add(&chunk[..read]);
@@ -122,17 +129,21 @@ async fn a_frame_that_is_under_way_ends_before_anybody_is_told() {
     }
     // The visitor's frame is under way too: masked with zeros.
     stream.write_all(b"\x81\x8a\0\0\0\0visi").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    app.bytes(|sent| sent.ends_with(b"visi"));
     gateway.signal("TERM");
     gateway.logged("told to end");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Each thread has to hear it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ends.store(true, Ordering::Relaxed);
     stream.write_all(b"tor's \x81\x84\0\0\0\0late").await.unwrap();
     let _ = stream.read_to_end(&mut got).await;
     let head = got.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(got[head..], *b"\x81\x0aapp's text\x88\x02\x03\xe9", "{}", String::from_utf8_lossy(&got));
     assert_eq!(gateway.ended().code(), Some(0));
-    let sent = app.bytes();
-    let frames = &sent[sent.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4..];
+    let behind =
+        |sent: &[u8]| sent.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
+    let sent = app.bytes(|sent| sent.len() >= behind(sent) + 24);
+    let frames = &sent[behind(&sent)..];
     assert_eq!(frames[..16], *b"\x81\x8a\0\0\0\0visitor's ");
     let [0x88, 0x82, mask @ .., high, low] = &frames[16..] else { panic!("{frames:?}") };
     assert_eq!([high ^ mask[0], low ^ mask[1]], 1001_u16.to_be_bytes(), "{frames:?}");
@@ -141,7 +152,7 @@ async fn a_frame_that_is_under_way_ends_before_anybody_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_of_the_sites_place_tells_them_too() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let server = Script::start(SERVER, &[&address.port().to_string()]);
     server.says("listens");
     let folder = crate::scratch::Scratch::new();

@@ -1,6 +1,7 @@
 //! With real children of `node` and `sh`: what `panoply run` needs of an app, and what it refuses.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, that is how it fails")]
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A folder of its own for each test, with a blank and a quote in its name: `NODE_OPTIONS` must bear them.
@@ -47,7 +48,7 @@ async fn ask(app: &App, headers: &str) -> String {
 
 /// Reads what a child wrote to `file`, once it is there.
 async fn written(file: &Path) -> String {
-    for _ in 0..600 {
+    for _ in 0..3_000 {
         match fs::read_to_string(file) {
             Ok(text) if text.ends_with('\n') => return text.trim().into(),
             _ => sleep(Duration::from_millis(20)).await,
@@ -62,7 +63,7 @@ fn runs(id: &str) -> bool {
 }
 
 async fn ends(id: &str) -> bool {
-    for _ in 0..100 {
+    for _ in 0..1_500 {
         if !runs(id) {
             return true;
         }
@@ -167,6 +168,15 @@ async fn an_app_that_ends_before_it_listens_is_an_error_with_its_exit_code() {
     }
 }
 
+#[test]
+fn no_two_apps_are_told_one_port_and_no_connection_is_given_it() {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let first: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let ports: HashSet<_> = (0..100).map(|_| free_port().unwrap()).collect();
+    assert_eq!(ports.len(), 100, "{ports:?}");
+    assert!(ports.iter().all(|port| *port < first), "{ports:?}, and connections begin at {first}");
+}
+
 #[tokio::test]
 async fn a_program_that_is_not_there_is_an_error_with_a_hint() {
     let error = App::start(Command::new("no-such-program", [""; 0], state("absent")), free_port().unwrap())
@@ -181,7 +191,7 @@ async fn an_app_on_another_port_is_told_where_to_look() {
     let mut command = sh("elsewhere", "node -e \"$0\"; exit $?");
     command.args.push("require('net').createServer().listen(0, '127.0.0.1')".into());
     let app = start(command);
-    let error = app.ready(Duration::from_secs(2)).await.unwrap_err();
+    let error = app.ready(Duration::from_secs(12)).await.unwrap_err();
     let AppError::OtherPort { found, told } = error else { panic!("{error}") };
     assert_eq!(told, app.port());
     assert_ne!(found.port(), app.port());

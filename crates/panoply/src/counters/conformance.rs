@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{Count, Counters, Key, Limiter, Rule};
 use crate::store::StoreError;
 
-/// Checks every promise of [`Counters`]; it takes about two seconds of the counters' time.
+/// Checks every promise of [`Counters`]; it takes about four seconds of the counters' time.
 ///
 /// `pass` lets that time go by: by sleeping, or by moving the counters' clock. Run it in a runtime with several
 /// threads, so that what is to happen at once does. What else the counters hold is left alone.
@@ -233,8 +233,8 @@ impl Suite {
         for (key, what) in [
             (window, "a window"),
             (block, "a block"),
-            (put, "put for a second"),
-            (kept, "blocked for a second"),
+            (put, "put for three seconds"),
+            (kept, "blocked for three seconds"),
             (late, "a later hit does not move the end"),
             (instant, "a window of a nanosecond"),
         ] {
@@ -296,7 +296,7 @@ fn must<T>(answer: Result<T, StoreError>, verb: &str) -> T {
     answer.unwrap_or_else(|error| panic!("{verb} failed: {error:?}"))
 }
 
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_secs(3);
 const HOUR: Duration = Duration::from_secs(3_600);
 const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 

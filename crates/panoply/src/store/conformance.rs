@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Replaced, Store, StoreError};
 
-/// Checks every promise of [`Store`]; it takes about three seconds of the store's time.
+/// Checks every promise of [`Store`]; it takes about four seconds of the store's time.
 ///
 /// `pass` lets that time go by: by sleeping, or by moving the store's clock. Run it in a runtime with several
 /// threads, so that what is to happen at once does. What else the store holds is left alone.
@@ -197,7 +197,7 @@ impl Suite {
         let [short, long, touched, shortened, replaced, ended, again, bound] = ids.as_slice() else {
             panic!("eight ids")
         };
-        self.create(long, "{}", Duration::from_millis(3_500)).await;
+        self.create(long, "{}", Duration::from_secs(20)).await;
         self.create(shortened, "{}", LONG).await;
         self.create(ended, "{}", LONG).await;
         self.create(again, "{}", LONG).await;
@@ -215,10 +215,10 @@ impl Suite {
         // A second more than the time, for stores that round up.
         pass(SHORT + Duration::from_millis(1_200)).await;
         for (id, what) in [
-            (short, "created for a second"),
-            (shortened, "touched for a second"),
-            (ended, "replaced for a second"),
-            (again, "created again, for a second"),
+            (short, "created for two seconds"),
+            (shortened, "touched for two seconds"),
+            (ended, "replaced for two seconds"),
+            (again, "created again, for two seconds"),
         ] {
             assert_eq!(self.load(id).await, None, "{what}");
         }
@@ -301,7 +301,7 @@ fn must<T>(answer: Result<T, StoreError>, verb: &str) -> T {
     answer.unwrap_or_else(|error| panic!("{verb} failed: {error:?}"))
 }
 
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(60);
 
 /// All that an id may be of.

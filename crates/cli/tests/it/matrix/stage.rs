@@ -13,6 +13,7 @@ use crate::admin::ask;
 use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::node::Node;
+use crate::port::free_address;
 
 /// What the access log is to say of a request.
 pub(super) struct Line {
@@ -39,7 +40,7 @@ impl Stage {
     pub(super) fn new(gateways: usize) -> Self {
         let apps = [(); 2].map(|()| Node::start("matrix.js"));
         let [one, other] = [apps[0].address(), apps[1].address()];
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let nobody = free_address();
         let logs = [(); 3].map(|()| Place::new());
         let of = |place: &Place, upstream: &[SocketAddr], more: &str| {
             let upstream: Vec<_> = upstream.iter().map(|address| format!("'http://{address}'")).collect();
@@ -49,7 +50,7 @@ impl Stage {
                  rate_limit.limits.tight = {{ rate = '2/h', path = '/tight' }}\n\
                  brute_force.by_username_and_ip = {{ failures = 2, window = '1h', block = '1h' }}\n\
                  [[site]]\nhosts = ['localhost']\nupstream = [{}]\nupstreams.balance = 'sticky'\n\
-                 upstreams.answer = '400ms'\n{more}",
+                 upstreams.answer = '3s'\n{more}",
                 upstream.join(", ")
             ));
             Gateway::start(&["serve", "--https", "127.0.0.1:0", "--config", &config], &[])
@@ -194,7 +195,7 @@ impl Stage {
         let is_named = |line: &Value| {
             line["query"].as_str().is_some_and(|query| query.split('&').any(|pair| pair.starts_with(&mark)))
         };
-        for _ in 0..500 {
+        for _ in 0..2_500 {
             let text = std::fs::read_to_string(&self.logs[behind].log).unwrap_or_default();
             let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let lines: Vec<_> = lines.filter(is_named).collect();

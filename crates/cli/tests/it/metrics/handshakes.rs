@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{Page, two_sites};
 use crate::authority::{Authority, write};
 use crate::client::Client;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PATIENCE};
 use crate::recorder::{OK, Recorder};
 use crate::scratch::Scratch;
 use crate::visitor::Visitor;
@@ -28,7 +28,7 @@ async fn a_handshake_that_fails_is_counted_by_why() {
     fs::write(&certificate, stranger.cert.pem()).unwrap();
     let distrustful = Client::trusting(&certificate, gateway.https());
     assert!(distrustful.connect_after(&[], "http/1.1").await.is_err());
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let page = Page::of(&gateway);
         if (failed(&page, "broken"), failed(&page, "left")) == (1, 2) {
@@ -81,7 +81,7 @@ async fn a_visitor_who_cannot_be_met_is_counted_by_why() {
     for broken in [1, 2, 3, 3, 3] {
         garbage().await;
         // He is charged a moment after his connection has ended.
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while failed(&Page::of(&gateway), "broken") < broken {
             assert!(Instant::now() < deadline, "{broken}");
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -93,7 +93,7 @@ async fn a_visitor_who_cannot_be_met_is_counted_by_why() {
         200
     );
     let expected = [("name", 1), ("certificate", 2), ("terms", 1), ("broken", 3), ("turned_away", 3)];
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let page = Page::of(&gateway);
         let found = expected.map(|(reason, _)| (reason, failed(&page, reason)));

@@ -52,7 +52,7 @@ async fn metrics_and_log_tell_when_the_store_died_and_when_it_came_back() {
         page.figure(&format!("panoply_store_failed_total{{kind=\"redis\",of=\"{of}\"}}")) as u64
     };
     let becomes = async |state: u64| {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let page = Page::of(&gateway);
             if ["counts", "bans"].iter().all(|of| up(&page, of) == state) {

@@ -45,7 +45,7 @@ async fn beyond_what_an_app_takes_at_once_another_connection_is_opened() {
     let environment = [("NAME", "red"), ("LEDGER", ledger.to_str().unwrap()), ("STREAMS", "3")];
     let app = Node::start_with("place.js", &environment);
     let app = format!("[[site]]\nhosts = ['localhost']\nupstream = 'h2c://{}'\n", app.address());
-    let gateway = started(&format!("{app}upstreams.answer = '5s'\n"));
+    let gateway = started(&format!("{app}upstreams.answer = '40s'\n"));
     // The app answers nobody before all are there: who had to wait for another would wait for ever.
     for round in 0..3 {
         let mut asked = tokio::task::JoinSet::new();

@@ -12,10 +12,14 @@ use http::Request;
 use http_body_util::Full;
 
 use crate::client::Client;
+use crate::gateway::PATIENCE;
 use crate::node::Node;
 use crate::scratch::Scratch;
 
 pub(super) const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+/// More than so many requests are a load, however long they take.
+const LOAD: usize = 200;
 
 /// Three places of one app, and what came to them.
 pub(super) struct Places {
@@ -52,6 +56,7 @@ impl Places {
 /// Visitors who read and write, one after the other on connections that they keep.
 pub(crate) struct Load {
     ended: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
     visitors: Vec<tokio::task::JoinHandle<Vec<Asking>>>,
 }
 
@@ -62,9 +67,10 @@ impl Load {
 
     pub(crate) fn of(visitors: usize, client: &Client) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
-        let numbers = Arc::new(AtomicUsize::new(0));
+        let (numbers, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let visitor = |number: usize| {
             let (client, ended, numbers) = (client.clone(), Arc::clone(&ended), Arc::clone(&numbers));
+            let answered = Arc::clone(&answered);
             tokio::spawn(async move {
                 let mut kept = client.keep(number.is_multiple_of(2)).await;
                 let mut asked = Vec::new();
@@ -77,14 +83,19 @@ impl Load {
                     let status = client.ask_on(&mut kept, request).await.status.as_u16();
                     let (request, took) = (format!("{method} {path}"), begun.elapsed());
                     asked.push(Asking { request, status, begun, took });
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
                 asked
             })
         };
-        Self { visitors: (0..visitors).map(visitor).collect(), ended }
+        Self { visitors: (0..visitors).map(visitor).collect(), ended, answered }
     }
 
     pub(crate) async fn end(self) -> Asked {
+        let deadline = Instant::now() + PATIENCE;
+        while self.answered.load(Ordering::Relaxed) <= LOAD && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         self.ended.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for visitor in self.visitors {
@@ -123,7 +134,7 @@ impl Asked {
         for line in all {
             *came.entry(line.rsplit_once(' ').unwrap().0.to_owned()).or_default() += 1;
         }
-        assert!(self.0.len() > 200, "{} requests are no load", self.0.len());
+        assert!(self.0.len() > LOAD, "{} requests are no load", self.0.len());
         for Asking { request, status, .. } in &self.0 {
             let times = came.get(request).copied().unwrap_or(0);
             if request.starts_with("GET") {

@@ -7,10 +7,11 @@ use panoply::store::StoreError;
 
 use super::{MINUTE, sleep};
 use crate::store::postgres_server::PostgresServer;
-use crate::store::server::until;
+use crate::store::server::{PATIENCE, until};
 
 async fn migrated(server: &PostgresServer) -> Postgres {
-    let counters = Postgres::connect(&server.url()).unwrap();
+    // Of a server that answers it is not asked here how fast.
+    let counters = Postgres::connect(&server.url()).unwrap().timeout(PATIENCE);
     counters.migrate().await.unwrap();
     counters
 }
@@ -162,7 +163,8 @@ async fn at_once_nobody_gets_more_than_the_points() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..4 {
         // Each a machine of its own.
-        let (counters, limiter) = (Postgres::connect(&server.url()).unwrap(), limiter.clone());
+        let (counters, limiter) =
+            (Postgres::connect(&server.url()).unwrap().timeout(PATIENCE), limiter.clone());
         tasks.spawn(async move {
             let mut admitted = 0;
             for _ in 0..50 {
@@ -187,7 +189,7 @@ async fn a_server_that_died_is_told_in_time_and_found_again() {
     server.restart();
     let back = Instant::now();
     while limiter.consume(&counters, "ann", 1).await.is_err() {
-        assert!(back.elapsed() < Duration::from_secs(5));
+        assert!(back.elapsed() < PATIENCE);
     }
     assert_eq!(server.psql("select points from rlflx"), "2");
 }

@@ -1,14 +1,15 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use panoply::counters::{Count, Counters, Limiter, MOST_LISTED, Redis, conformance};
 use panoply::store::StoreError;
 
 use super::{MINUTE, sleep};
-use crate::store::server::{Certificate, RedisCluster, RedisServer};
+use crate::store::server::{Certificate, PATIENCE, RedisCluster, RedisServer};
 
+/// Of a server that answers it is not asked here how fast.
 fn connect(server: &RedisServer) -> Redis {
-    Redis::connect(&server.url()).unwrap()
+    Redis::connect(&server.url()).unwrap().timeout(PATIENCE)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,7 +20,8 @@ async fn redis_keeps_every_promise_alone_and_as_a_cluster() {
 
     let cluster = RedisCluster::start();
     let urls = cluster.urls();
-    conformance(Arc::new(Redis::cluster(urls.iter().map(String::as_str)).unwrap()), sleep).await;
+    let cluster_of = Redis::cluster(urls.iter().map(String::as_str)).unwrap().timeout(PATIENCE);
+    conformance(Arc::new(cluster_of), sleep).await;
     assert_eq!(cluster.sizes(), [0, 0, 0]);
 }
 
@@ -95,20 +97,27 @@ async fn a_hit_is_one_round_trip_and_survives_a_server_that_forgot_the_script() 
 async fn ends_are_whole_seconds_never_moved_and_never_missing() {
     let server = RedisServer::start();
     let counters = connect(&server);
-    let half = Limiter::new("half", 10, Duration::from_millis(1_500)).block_time(Duration::from_millis(1));
+    let half =
+        Limiter::new("half", 10, Duration::from_millis(61_500)).block_time(Duration::from_millis(60_001));
+    let begun = SystemTime::now();
     half.penalty(&counters, "ann", 1).await.unwrap();
-    assert_eq!(server.answers("TTL half:ann"), "2", "rounded up");
-    assert_eq!(half.penalty(&counters, "ann", 10).await.unwrap().left(), Some(Duration::from_secs(1)));
-    assert_eq!(server.answers("TTL half:ann"), "1");
+    assert!(server.ends("half:ann", begun, 62), "rounded up");
+    let begun = SystemTime::now();
+    assert_eq!(half.penalty(&counters, "ann", 10).await.unwrap().left(), Some(Duration::from_secs(61)));
+    assert!(server.ends("half:ann", begun, 61));
 
     let limiter = Limiter::new("login", 10, MINUTE);
+    let begun = SystemTime::now();
     limiter.set(&counters, "ann", 3, MINUTE / 2).await.unwrap();
+    let set = server.answers("PEXPIRETIME login:ann");
+    assert!(server.ends("login:ann", begun, 30));
     assert!(limiter.penalty(&counters, "ann", 1).await.unwrap().left() <= Some(MINUTE / 2));
-    assert_eq!(server.answers("TTL login:ann"), "30", "not moved by a hit");
+    assert_eq!(server.answers("PEXPIRETIME login:ann"), set, "not moved by a hit");
     server.answers("SET login:bob 3");
     assert_eq!(limiter.get(&counters, "bob").await.unwrap().unwrap().left(), None);
+    let begun = SystemTime::now();
     assert_eq!(limiter.penalty(&counters, "bob", 1).await.unwrap().left(), Some(MINUTE));
-    assert_eq!(server.answers("TTL login:bob"), "60", "healed");
+    assert!(server.ends("login:bob", begun, 60), "healed");
 
     limiter.block(&counters, "eve", Duration::ZERO).await.unwrap();
     let verdict = limiter.consume(&counters, "eve", 1).await.unwrap();
@@ -164,21 +173,21 @@ async fn at_once_nobody_gets_more_than_the_points() {
 #[tokio::test]
 async fn a_server_that_died_or_hangs_is_told_in_time_and_found_again() {
     let mut server = RedisServer::start();
-    let counters = connect(&server).timeout(Duration::from_millis(200));
     let limiter = Limiter::new("login", 10, MINUTE);
-    assert_eq!(limiter.penalty(&counters, "ann", 1).await.unwrap().consumed(), 1);
+    assert_eq!(limiter.penalty(&connect(&server), "ann", 1).await.unwrap().consumed(), 1);
+    let counters = connect(&server).timeout(Duration::from_millis(200));
     server.signal("STOP");
     let start = Instant::now();
     let error = limiter.consume(&counters, "ann", 1).await.unwrap_err();
     assert!(matches!(error, StoreError::Slow(_)), "{error:?}");
-    assert!(start.elapsed() < Duration::from_millis(1_300), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     server.kill();
     let error = limiter.consume(&counters, "ann", 1).await.unwrap_err();
     assert!(matches!(error, StoreError::Down(_)), "{error:?}");
     server.restart();
     let back = Instant::now();
     while limiter.consume(&counters, "ann", 1).await.is_err() {
-        assert!(back.elapsed() < Duration::from_secs(5));
+        assert!(back.elapsed() < PATIENCE);
     }
 }
 
@@ -194,7 +203,7 @@ async fn tls_is_checked_and_a_cluster_shares_the_keys() {
 
     let cluster = RedisCluster::start();
     let urls = cluster.urls();
-    let counters = Redis::cluster([urls[0].as_str()]).unwrap();
+    let counters = Redis::cluster([urls[0].as_str()]).unwrap().timeout(PATIENCE);
     for n in 0..60 {
         let key = n.to_string();
         limiter.penalty(&counters, &key, 2).await.unwrap();

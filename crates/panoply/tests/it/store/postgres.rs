@@ -6,11 +6,12 @@ use panoply::Clock;
 use panoply::store::{Postgres, Replaced, Store, StoreError, conformance};
 
 use super::postgres_server::{PostgresServer, postgres_program};
-use super::server::{Certificate, Scratch, mute};
+use super::server::{Certificate, PATIENCE, Scratch, mute};
 use super::{LONG, sleep};
 
 async fn migrated(server: &PostgresServer) -> Postgres {
-    let store = Postgres::connect(&server.url()).unwrap();
+    // Of a server that answers it is not asked here how fast.
+    let store = Postgres::connect(&server.url()).unwrap().timeout(PATIENCE);
     store.migrate().await.unwrap();
     store
 }
@@ -23,7 +24,7 @@ async fn postgres_keeps_every_promise_whatever_the_table_is_called() {
 
     let odd = Postgres::connect(&server.url()).unwrap();
     let odd = odd.schema("we\"b").unwrap().table("Üser.sessions; --").unwrap();
-    let odd = odd.time_zone("Asia/Kathmandu").unwrap().connections(3);
+    let odd = odd.time_zone("Asia/Kathmandu").unwrap().connections(3).timeout(PATIENCE);
     odd.migrate().await.unwrap();
     conformance(Arc::new(odd), sleep).await;
     assert_eq!(server.psql("select count(*) from session"), "0");
@@ -69,11 +70,12 @@ async fn what_it_writes_is_what_connect_pg_simple_writes() {
         "Node destroys, and the index forgets"
     );
 
-    let other = Postgres::connect(&server.url()).unwrap().time_zone("UTC").unwrap();
+    let other = Postgres::connect(&server.url()).unwrap().time_zone("UTC").unwrap().timeout(PATIENCE);
     store.create("id", "{}", LONG).await.unwrap();
     other.create("utc", "{}", LONG).await.unwrap();
     let between = "select (select expire from session where sid = 'utc') - (select expire from session where sid = 'id')";
-    assert!(["04:00:00", "05:00:00", "04:00:01", "05:00:01"].contains(&server.psql(between).as_str()));
+    let between = server.psql(between);
+    assert!(between.starts_with("04:00:0") || between.starts_with("05:00:0"), "{between}");
 }
 
 #[tokio::test]
@@ -87,7 +89,7 @@ async fn a_server_killed_between_load_and_save_is_told_at_once_and_found_again()
         let start = Instant::now();
         let error = store.replace("id", "1", "2", LONG).await.unwrap_err();
         assert!(matches!(error, StoreError::Down(_)), "{error:?}");
-        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
     }
     server.restart();
     assert_eq!(store.replace("id", "1", "2", LONG).await.unwrap(), Replaced::Done, "and nothing was lost");
@@ -100,10 +102,10 @@ async fn a_server_killed_between_load_and_save_is_told_at_once_and_found_again()
 #[tokio::test]
 async fn a_slow_server_is_waited_for_so_long_and_no_longer() {
     let server = PostgresServer::start();
-    let store = migrated(&server).await.timeout(Duration::from_millis(200)).connections(2);
-    store.create("id", "1", LONG).await.unwrap();
+    migrated(&server).await.create("id", "1", LONG).await.unwrap();
+    let store = Postgres::connect(&server.url()).unwrap().timeout(Duration::from_millis(200)).connections(2);
     let mut lock = Command::new(postgres_program("psql"))
-        .args(["-X", "-d", &server.url(), "-c", "begin; lock table session; select pg_sleep(2)"])
+        .args(["-X", "-d", &server.url(), "-c", "begin; lock table session; select pg_sleep(12)"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -113,17 +115,21 @@ async fn a_slow_server_is_waited_for_so_long_and_no_longer() {
         let start = Instant::now();
         let error = store.load("id").await.unwrap_err();
         assert!(matches!(error, StoreError::Slow(_)), "{error:?}");
-        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
+    lock.kill().unwrap();
     lock.wait().unwrap();
-    assert_eq!(store.load("id").await.unwrap().as_deref(), Some("1"));
+    let back = Instant::now();
+    while store.load("id").await.ok().flatten().as_deref() != Some("1") {
+        assert!(back.elapsed() < PATIENCE, "it answers nobody any more");
+    }
 
     let (_listener, port) = mute();
     let store = Postgres::connect(&format!("postgres://ann@127.0.0.1:{port}/shop")).unwrap();
     let start = Instant::now();
     let error = store.load("id").await.unwrap_err();
     assert!(matches!(error, StoreError::Slow(_) | StoreError::Down(_)), "{error:?}");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -185,7 +191,7 @@ async fn expired_rows_go_by_themselves_and_no_others() {
     assert_eq!(server.psql("select count(*) from session"), "2");
     let start = Instant::now();
     while server.psql("select string_agg(sid, ' ') from session") != "long" {
-        assert!(start.elapsed() < Duration::from_secs(10), "the expired row is still there");
+        assert!(start.elapsed() < PATIENCE, "the expired row is still there");
         store.load("long").await.unwrap();
     }
 }

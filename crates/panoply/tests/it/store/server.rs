@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A folder outside the tree, which a server under another user must be able to reach.
 pub(crate) struct Scratch(PathBuf);
@@ -133,6 +133,17 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Whether a key ends so many seconds after a moment between `begun` and now: `TTL` rounds, and says another figure
+    /// half a second later.
+    pub(crate) fn ends(&self, key: &str, begun: SystemTime, seconds: u64) -> bool {
+        let end = self.answers_to(&["PEXPIRETIME", key]).parse::<i64>().unwrap();
+        let of = |time: SystemTime| {
+            let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
+            i64::try_from(time.as_millis()).unwrap()
+        };
+        (of(begun)..=of(SystemTime::now())).contains(&end)
+    }
+
     /// What redis-cli prints for a command of words without white space.
     pub(crate) fn answers(&self, command: &str) -> String {
         self.answers_to(&command.split(' ').collect::<Vec<_>>())
@@ -226,6 +237,9 @@ pub(crate) fn free_port() -> u16 {
     u16::try_from(port).unwrap()
 }
 
+/// How long a test waits for what is to come: a busy machine takes its time, and who passes waits no longer for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A port of 127.0.0.1 where somebody listens who never says a word.
 pub(crate) fn mute() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -235,7 +249,7 @@ pub(crate) fn mute() -> (TcpListener, u16) {
 }
 
 pub(crate) fn until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(20));

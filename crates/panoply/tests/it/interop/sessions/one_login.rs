@@ -130,12 +130,12 @@ async fn time_is_kept(site: &Site, left: impl Fn(&str) -> i64) {
         let mut visitor = Visitor::default();
         visitor.log_in(site, one).await;
         let id = visitor.id();
-        assert!((3595..=3600).contains(&left(&id)), "{one:?} gives {}", left(&id));
+        assert!((3580..=3600).contains(&left(&id)), "{one:?} gives {}", left(&id));
         let date = visitor.lines.clone();
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
-        assert!((3590..=3599).contains(&left(&id)), "it passes");
+        tokio::time::sleep(Duration::from_millis(5_600)).await;
+        assert!((3500..=3595).contains(&left(&id)), "it passes");
         visitor.at(site, other, &[]).await;
-        assert!((3599..=3600).contains(&left(&id)), "{other:?} leaves {}", left(&id));
+        assert!((3596..=3600).contains(&left(&id)), "{other:?} leaves {}", left(&id));
         assert!(visitor.lines.is_empty(), "the cookie is not set for that");
         // What changes gets a new date, on either side.
         visitor.at(site, other, &[json!(["set", "cart", 1])]).await;
