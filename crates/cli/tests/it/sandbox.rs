@@ -258,7 +258,7 @@ fn low_port() -> (u16, bool) {
 }
 
 /// A certificate and its key, which only its owner can read.
-fn write_pair(cert: &Path, key: &Path) {
+pub(crate) fn write_pair(cert: &Path, key: &Path) {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(cert, pair.cert.pem()).unwrap();
     fs::write(key, pair.signing_key.serialize_pem()).unwrap();
