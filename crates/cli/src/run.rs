@@ -38,7 +38,10 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
         ));
     }
     let gateway = Gateway::open_on(&config, given)?;
-    tracing::info!("sandbox: none, since the app would inherit it; `panoply serve` has one");
+    gateway.conceal()?;
+    tracing::info!(
+        "sandbox: none, since the app would inherit it; `panoply serve` has one; memory closed to other processes"
+    );
     let gated = Gated::new(run.dependencies, ".", gateway.dependencies());
     gated.admit().await?;
 
