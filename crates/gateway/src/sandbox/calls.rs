@@ -385,7 +385,7 @@ mod tests {
         let told = Command::new(env::var_os("CARGO").unwrap_or("cargo".into())).args(tree).output().unwrap();
         let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
         let packages = told["packages"].as_array().unwrap();
-        let libc = packages.iter().filter(|package| package["name"] == "libc").next_back().unwrap();
+        let libc = packages.iter().find(|package| package["name"] == "libc").unwrap();
         let manifest = Path::new(libc["manifest_path"].as_str().unwrap());
         let folder = manifest.with_file_name("src/unix/linux_like/linux/gnu/b64/aarch64");
         let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
