@@ -237,6 +237,7 @@ METRICS = [
 LOG = [
     (r'this runs as root', "In namespaces of its own the siege is root of nothing; an installation has `user`, or a unit that says so."),
     (r'sandbox: ', "What the gateway has taken from itself before the first visitor came, and what it can still write."),
+    (r'left out: ', "Of one client and practice the log has ten lines in ten seconds; `lines` is how many more there were."),
     (r'practice="hosts"', "A scanner: its address, and the id of the request."),
     (r'practice="rate_limit"', "Who asks too often, and over which limit."),
     (r'practice="brute_force"', "Somebody guesses passwords."),

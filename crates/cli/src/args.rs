@@ -250,7 +250,7 @@ pub(crate) struct Run {
 }
 
 /// What `serve` and `run` share; each flag goes before the file's setting.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Front {
     /// A name to serve (repeatable); without one, any name is served
     #[arg(long = "host", value_name = "NAME")]

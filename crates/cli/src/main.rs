@@ -77,13 +77,12 @@ fn given() -> Result<panoply_gateway::Given, trouble::Trouble> {
 pub(crate) fn block_on(
     command: impl Future<Output = Result<ExitCode, trouble::Trouble>>,
 ) -> Result<ExitCode, trouble::Trouble> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            trouble::Trouble::new(format!("no runtime: {error}"), "check the limit on open files")
-        })?
-        .block_on(command)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        trouble::Trouble::new(format!("no runtime: {error}"), "check the limit on open files")
+    })?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_timeout(LAST_FILES);
+    ended
 }
 
 /// To stderr: stdout is the app's and the reports'. Nothing is written while a demonstration does itself what its table
@@ -105,6 +104,9 @@ fn log(level: &str) {
         .with_target(false)
         .init();
 }
+
+/// For files that are still read or written at the end: a disk that is away keeps nobody for ever.
+const LAST_FILES: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// 0 is clean, 1 is findings, 2 is this.
 const COULD_NOT: u8 = 2;

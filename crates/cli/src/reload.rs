@@ -56,16 +56,32 @@ impl Reload {
         if self.terminal.has_just_gone() {
             return News::HungUp;
         }
-        if let Some(file) = &mut self.file {
-            file.look();
-        }
         News::Configuration
+    }
+
+    /// What is in the file by now was heard of.
+    async fn look(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.look().await;
+        }
     }
 }
 
-/// Takes what was read into use, or says why not.
-pub(crate) async fn reload(running: &mut Running, read: Result<Config, Trouble>, notices: &Notices) {
+/// Takes what is `read` into use, or says why not. Files may keep it waiting for as long as they like: whoever is told to
+/// end meanwhile drops it, and nothing has changed.
+pub(crate) async fn reload(
+    running: &mut Running,
+    again: &mut Reload,
+    read: impl FnOnce() -> Result<Config, Trouble> + Send + 'static,
+    notices: &Notices,
+) {
     notices.reloading();
+    // Before it is read, so that no change is missed in between.
+    again.look().await;
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.unwrap_or_else(|gone| {
+        Err(Trouble::new(format_args!("reading the configuration broke off: {gone}"), "report it"))
+    });
     let taken = match read {
         Ok(config) => running.reload(config).await.map_err(Trouble::from),
         Err(trouble) => {

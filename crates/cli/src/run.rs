@@ -25,7 +25,7 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
     let port = free_port()?;
     let front = run.front.settled();
     let mut again = Reload::listen(front.config.as_deref())?;
-    let read = || {
+    let read = move || {
         let mut config = front.config(front::App::Started)?;
         config.exempt_loopback = true;
         Ok(config)
@@ -38,7 +38,10 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
         ));
     }
     let gateway = Gateway::open_on(&config, given)?;
-    tracing::info!("sandbox: none, since the app would inherit it; `panoply serve` has one");
+    gateway.conceal()?;
+    tracing::info!(
+        "sandbox: none, since the app would inherit it; `panoply serve` has one; memory closed to other processes"
+    );
     let gated = Gated::new(run.dependencies, ".", gateway.dependencies());
     gated.admit().await?;
 
@@ -68,7 +71,7 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
     let audits = tokio::spawn(gated.keep());
 
     let grace = Duration::from_secs(run.grace);
-    let mut has_hung_up = false;
+    let mut is_over = false;
     let code = loop {
         tokio::select! {
             status = app.exited() => {
@@ -78,7 +81,7 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
                 app.stop(grace).await; // what it started and left behind
                 break exit_code(status);
             }
-            () = ended(&mut ending, has_hung_up) => {
+            () = ended(&mut ending, is_over) => {
                 tracing::info!("told to end: requests may end, then the app");
                 notices.stopping("told to end: requests may end, then the app");
                 tokio::select! {
@@ -87,9 +90,14 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
                 }
                 break notices.while_busy(app.stop(grace)).await;
             }
-            news = again.news(), if !has_hung_up => match news {
-                News::HungUp => has_hung_up = true,
-                News::Configuration => reload(&mut running, read(), &notices).await,
+            news = again.news(), if !is_over => match news {
+                News::HungUp => is_over = true,
+                News::Configuration => tokio::select! {
+                    () = reload(&mut running, &mut again, read.clone(), &notices) => {}
+                    // Both give the reload up.
+                    () = ending.asked() => is_over = true,
+                    _ = app.exited() => {} // which the next round hears again
+                },
             },
             // A log's rotation is no word to the app: Node would open its debugger.
             received = for_the_app.next() => match received {
@@ -107,8 +115,8 @@ pub(crate) async fn run(run: Run, given: Given) -> Result<ExitCode, Trouble> {
 }
 
 /// Who closes a terminal wants an end, too.
-async fn ended(ending: &mut Ending, has_hung_up: bool) {
-    if !has_hung_up {
+async fn ended(ending: &mut Ending, is_over: bool) {
+    if !is_over {
         ending.asked().await;
     }
 }

@@ -21,11 +21,16 @@ use crate::trouble::Trouble;
 pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Trouble> {
     let notices = Notices::from_environment();
     let (front, to) = (serve.front.settled(), serve.to);
+    let file = front.config.clone();
     let (mut ending, mut rotation) = (Ending::listen()?, Rotation::listen()?);
-    let mut again = Reload::listen(front.config.as_deref())?;
-    let read = || front.config(to.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At))?);
+    let mut again = Reload::listen(file.as_deref())?;
+    let address = to.clone();
+    let read = move || {
+        let app = address.as_ref().map_or(Ok(App::InTheFile), |to| parse("--to", to).map(App::At));
+        front.config(app?)
+    };
     let config = read()?;
-    let reads = still_read(front.config.as_deref(), serve.project.as_deref());
+    let reads = still_read(file.as_deref(), serve.project.as_deref());
     let mut predecessor = if serve.take_over { found(&config).await? } else { None };
     let told = Dependencies::default();
     let gated = serve.project.map(|project| Gated::new(serve.dependencies, project, told.clone()));
@@ -66,7 +71,10 @@ pub(crate) async fn serve(serve: Serve, given: Given) -> Result<ExitCode, Troubl
             () = rotation.asked() => running.reopen_access_log(),
             news = again.news() => match news {
                 News::HungUp => is_over = true,
-                News::Configuration => reload(&mut running, read(), &notices).await,
+                News::Configuration => tokio::select! {
+                    () = reload(&mut running, &mut again, read.clone(), &notices) => {}
+                    () = ending.asked() => is_over = true, // and the reload is given up
+                },
             },
         }
     }

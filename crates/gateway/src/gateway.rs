@@ -134,9 +134,17 @@ impl Gateway {
                 sandbox.tell();
                 self.lasting.reach = sandbox.reach();
             }
-            None => tracing::warn!("sandbox: off, as the configuration says; no new privileges"),
+            None => tracing::warn!("sandbox: off, as the configuration says; {}", sandbox::ALWAYS),
         }
         Ok(())
+    }
+
+    /// The little of that which no app inherits: no other process reads this one's memory, and no core dump has it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn conceal(&self) -> Result<(), GatewayError> {
+        sandbox::conceal()
     }
 
     /// Where it serves; with port 0 asked for, the port that was found.

@@ -37,7 +37,7 @@ impl Watched {
     /// Knows what is in the file now: to be called before it is read, so that no change is missed in between.
     #[must_use]
     pub fn begin(path: &Path) -> Self {
-        Self { seen: read(path), path: path.to_owned(), told: Arc::default(), watcher: None }
+        Self { seen: read_now(path), path: path.to_owned(), told: Arc::default(), watcher: None }
     }
 
     /// Waits until the file holds something else than before, or may not be read any more. That it was touched, or is away
@@ -55,21 +55,25 @@ impl Watched {
                 () = self.told.notified() => {}
                 _ = poll.tick() => {}
             }
-            if read(&self.path) == self.seen {
+            if read(&self.path).await == self.seen {
                 continue;
             }
             // Perhaps somebody is writing it: an empty file would be read as one that asks for all the defaults.
             settle(&self.told).await;
-            if self.look() {
+            if self.look().await {
                 return;
             }
         }
     }
 
     /// Whether the file holds something else than when it was last looked at.
-    pub fn look(&mut self) -> bool {
-        let Some(found) = read(&self.path) else { return false };
-        self.seen.replace(found.clone()) != Some(found)
+    pub async fn look(&mut self) -> bool {
+        let found = read(&self.path).await;
+        self.is_news(found)
+    }
+
+    fn is_news(&mut self, found: Option<Found>) -> bool {
+        found.is_some_and(|found| self.seen.replace(found.clone()) != Some(found))
     }
 }
 
@@ -157,7 +161,14 @@ fn settle_for(before: &Config, mut next: Config) -> (Config, Vec<&'static str>) 
     (next, fixed)
 }
 
-fn read(path: &Path) -> Option<Found> {
+/// Not on the thread that accepts and hears signals: a file may lie where reading takes its time. Who stops waiting leaves
+/// one thread behind, until the file comes.
+async fn read(path: &Path) -> Option<Found> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || read_now(&path)).await.ok().flatten()
+}
+
+fn read_now(path: &Path) -> Option<Found> {
     let mut text = Vec::new();
     match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
         Ok(_) => Some(Found::Text(text)),
@@ -207,7 +218,7 @@ mod tests {
                 Some(text) => std::fs::write(&path, text).unwrap(),
                 None => std::fs::remove_file(&path).unwrap(),
             }
-            assert_eq!(watched.look(), changed, "{text:?}");
+            assert_eq!(watched.is_news(read_now(&path)), changed, "{text:?}");
         }
         std::fs::remove_file(path).unwrap();
     }

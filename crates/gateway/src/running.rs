@@ -68,7 +68,7 @@ impl Running {
         let mut running = Self {
             certificates: upkeep::of_certificates(&served, &lasting, renewal.clone()),
             renewal,
-            checks: upkeep::checks(&served),
+            checks: upkeep::checks(&served, &lasting),
             upkeep: upkeep::alone(&lasting),
             lasting,
             workers,
@@ -141,7 +141,7 @@ impl Running {
             self.certificates = upkeep::of_certificates(&next, &self.lasting, renewal.clone());
             self.renewal = renewal;
         }
-        self.checks = upkeep::checks(&next);
+        self.checks = upkeep::checks(&next, &self.lasting);
         self.view.store(Arc::new(View::of(&next, &self.lasting, &self.workers)));
         if is_continued {
             self.era.store(next);
@@ -211,7 +211,8 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(patience, ended).await;
-        let Lasting { counting, debts, log, .. } = self.lasting.clone();
+        let Lasting { world, counting, debts, log, .. } = self.lasting.clone();
+        world.tell_of_lines_left_out();
         counting.hush();
         if let Some(telling) = self.telling.take() {
             let _ = tokio::time::timeout(LAST_COUNTS, telling).await;

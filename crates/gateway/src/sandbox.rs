@@ -13,6 +13,7 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictSelfError, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
 };
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::GatewayError;
 use crate::config::{Config, Sandbox as Setting};
@@ -44,12 +45,26 @@ pub(crate) fn close(config: &Config, reads: &[PathBuf]) -> Result<Option<Sandbox
     alone()?;
     // Nothing that is started can have more rights than we: no file with a set-uid bit helps (prctl(2)).
     rustix::thread::set_no_new_privs(true).map_err(|error| refused(&error))?;
+    // After the change of users, which would undo it.
+    conceal()?;
     if config.sandbox == Setting::Off {
         return Ok(None);
     }
     let sandbox = enter(config, reads)?;
     IS_CLOSED.store(matches!(sandbox.landlock, Landlock::On(..)), Ordering::Relaxed);
     Ok(Some(sandbox))
+}
+
+/// From now on no other process reads this one's memory, in which keys are, and no core dump has it: ptrace(2), also by
+/// way of `/proc`, is for root alone. Of what is its own in `/proc` it reads on whatever everybody may read.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn conceal() -> Result<(), GatewayError> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| GatewayError::Setting {
+        message: format!("the kernel does not close this process's memory to others: {error}"),
+        hint: "let prctl(2) through where panoply is confined".to_owned(),
+    })
 }
 
 fn enter(config: &Config, reads: &[PathBuf]) -> Result<Sandbox, GatewayError> {
@@ -102,7 +117,7 @@ impl fmt::Display for Sandbox {
             Some(calls) => write!(f, ", {calls} system calls refused"),
             None => f.write_str(", this kernel has no seccomp"),
         }?;
-        f.write_str(", no new privileges")
+        write!(f, ", {ALWAYS}")
     }
 }
 
@@ -153,6 +168,8 @@ fn refused(error: &dyn std::error::Error) -> GatewayError {
     }
 }
 
+/// What holds without a sandbox too.
+pub(crate) const ALWAYS: &str = "no new privileges, memory closed to other processes";
 /// Of the whole process and for ever, as the sandbox is.
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 /// What was known of Landlock when this was written, and tried: Linux 6.15.

@@ -31,6 +31,7 @@ mod exemption;
 pub mod forwarded;
 mod guard;
 pub mod keys;
+mod lines;
 pub mod metrics;
 mod network;
 mod origin;

@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::buckets::Moment;
 use crate::counters::{Counters, Memory};
+use crate::lines::{Allotment, Lines};
 use crate::practices::brute_force::{InFlight, KnownPaths, Secrets};
-use crate::practices::errors::Ration;
 use crate::{Bans, Buckets, Metrics, Refusals, SettingError};
 
 /// What outlives a shield: the clock, the counters, the source of randomness.
@@ -31,8 +31,10 @@ pub struct World {
     pub(crate) bans: Bans,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
-    /// How much of masked error pages the log still takes.
-    pub(crate) originals: Ration,
+    /// How much of refusals the log still takes.
+    pub(crate) lines: Lines,
+    /// How much of masked error pages.
+    pub(crate) originals: Allotment,
 }
 
 impl World {
@@ -50,7 +52,8 @@ impl World {
             bans: Bans::default(),
             metrics: Metrics::default(),
             refusals: Refusals::default(),
-            originals: Ration::default(),
+            lines: Lines::default(),
+            originals: Allotment::default(),
         }
     }
 
@@ -111,6 +114,12 @@ impl World {
     #[must_use]
     pub const fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    /// Tells the log how much of what was refused again and again it has no lines of. The next refusal does so too, ten
+    /// seconds later or more; a server calls it every ten seconds and at its end, so that the last are told as well.
+    pub fn tell_of_lines_left_out(&self) {
+        self.lines.tell();
     }
 
     /// How often each practice refused and admitted.

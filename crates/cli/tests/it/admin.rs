@@ -120,6 +120,42 @@ async fn a_refusal_is_explained_by_the_id_that_its_visitor_saw() {
 }
 
 #[tokio::test]
+async fn of_one_clients_many_refusals_the_log_has_the_first_and_a_count_and_explain_knows_it() {
+    let folder = Scratch::new();
+    let file = folder.path().join("panoply.toml");
+    fs::write(&file, "admin = '127.0.0.1:0'\nshield.rate_limit = '1/day'\n").unwrap();
+    let app = Recorder::answering(OK);
+    let gateway = Gateway::serve(app.address(), &["--config", file.to_str().unwrap()]);
+    let client = gateway.client();
+    assert_eq!(client.get("/").await.status, 200);
+    let mut pages = Vec::new();
+    for _ in 0..60 {
+        pages.push(client.get("/").await.text().to_owned());
+    }
+    let last = pages.last().unwrap();
+    assert_eq!(
+        gateway.operate(&["explain", id(last)]).0,
+        Some(0),
+        "what has no line has its id, and is remembered"
+    );
+    let (code, _, error) = gateway.operate(&["explain", id(&pages[20])]);
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("of a client that is refused again and again has the first lines alone"),
+        "{error}"
+    );
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !gateway.log().contains("left out: ") {
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let log = gateway.log();
+    let written = log.matches("INFO refused practice=\"rate_limit\"").count();
+    // A slow machine may have needed more than ten seconds for them.
+    assert!((10..=30).contains(&written) && log.contains(id(&pages[0])), "{written}: {log}");
+}
+
+#[tokio::test]
 async fn who_guessed_too_often_is_listed_explained_and_let_in_again() {
     let app = Node::start("doors.js");
     let gateway = Gateway::serve(app.address(), &["--admin", "127.0.0.1:0"]);

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::Full;
+use tokio::net::unix::pipe;
 
 use crate::admin::ask;
 use crate::client::{Client, get};
 use crate::gateway::{Gateway, PATIENCE, panoply};
 use crate::port::free_address;
 use crate::recorder::{OK, Recorder};
+use crate::sandbox::write_pair;
 use crate::scratch::Scratch;
 
 /// A gateway with a file that changes.
@@ -204,6 +206,63 @@ async fn a_file_of_proxies_that_does_not_come_keeps_no_visitor_waiting() {
     assert_eq!(reloads(&gateway), 0);
     fs::write(&proxies, "10.0.0.0/8\n").unwrap();
     wait("the file has come", || reloads(&gateway) == 1, &gateway);
+}
+
+/// Each of them is asked for in another place: by who reads the file, by who reads what it names, and by who watches them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_end_does_so_while_a_reload_waits_for_a_file() {
+    let app = app(OK);
+    let shop = &["node", "shop.js"];
+    for (name, signal, is_run) in [
+        ("panoply.toml", "TERM", false),
+        ("proxies", "INT", false),
+        ("proxies", "TERM", false),
+        ("cert.pem", "TERM", false),
+        ("cert.pem", "TERM", true),
+    ] {
+        let folder = Scratch::new();
+        let path = |name: &str| folder.path().join(name);
+        let tables = if is_run { "[[site]]\nhosts = ['localhost']\n".to_owned() } else { site(&app) };
+        fs::write(path("proxies"), "10.0.0.0/8\n").unwrap();
+        write_pair(&path("cert.pem"), &path("key.pem"));
+        let text = |more: &str| {
+            let place = folder.path().display();
+            format!(
+                "trusted_proxies_file = '{place}/proxies'\n{more}\n\
+                 tls = {{ cert = '{place}/cert.pem', key = '{place}/key.pem' }}\n{tables}"
+            )
+        };
+        fs::write(path("panoply.toml"), text("")).unwrap();
+        let file = path("panoply.toml");
+        let mut gateway =
+            if is_run { Gateway::run(&["--config", file.to_str().unwrap()], shop) } else { serve(&file) };
+
+        let pipe = path("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        fs::rename(pipe, path(name)).unwrap();
+        gateway.signal("HUP");
+        let _keeps_it_waiting = written(&path(name));
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(reloads(&gateway), 0, "{name}");
+        let told = Instant::now();
+        gateway.signal(signal);
+        let code = if is_run { 143 } else { 0 }; // the app's own: it is told too
+        assert_eq!(gateway.ended().code(), Some(code), "{name} {signal}:\n{}", gateway.log());
+        assert!(told.elapsed() < Duration::from_secs(8), "{name} {signal}: {:?}", told.elapsed());
+    }
+}
+
+/// The end that somebody who reads the pipe waits for.
+fn written(pipe: &Path) -> pipe::Sender {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        // Without a reader there is none to be had (fifo(7)).
+        if let Ok(opened) = pipe::OpenOptions::new().open_sender(pipe) {
+            return opened;
+        }
+        assert!(Instant::now() < deadline, "nobody reads {}", pipe.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[tokio::test]

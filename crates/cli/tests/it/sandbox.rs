@@ -6,9 +6,11 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, get};
-use crate::gateway::{Gateway, panoply};
+use crate::gateway::{Gateway, command, panoply};
 use crate::node::Node;
 use crate::scratch::Scratch;
 
@@ -24,6 +26,54 @@ async fn every_thread_is_in_the_sandbox_and_the_log_says_what_is_in_force() {
     assert!(threads.len() > 1, "those that serve are there");
     for status in threads {
         assert!(status.contains("\nNoNewPrivs:\t1\n") && status.contains("\nSeccomp:\t2\n"), "{status}");
+    }
+}
+
+/// Who broke into the app, or into anything else of the same user, has the keys of neither.
+#[test]
+fn no_process_of_the_same_user_reads_the_gateways_memory() {
+    // Of root it is asked without the capabilities that let him read whatever he likes (mm_access in kernel/fork.c).
+    let is_root = low_port().1;
+    let less: &[&str] =
+        if is_root { &["--bounding-set", "-sys_ptrace,-sys_admin,-perfmon"] } else { &["--nnp"] };
+    let reads = |who: &[&str], process: u32| {
+        let file = format!("/proc/{process}/environ");
+        let read = Command::new("setpriv").args(who).args(["head", "-c", "1", &file]).output().unwrap();
+        let denied = String::from_utf8_lossy(&read.stderr).contains("Permission denied");
+        assert!(read.status.success() != denied, "{read:?}");
+        read.status.success()
+    };
+    let start = |arguments: &[&str]| {
+        let state = Arc::new(Scratch::new());
+        let command = command(arguments, &state);
+        let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let mut lesser = Command::new("setpriv");
+        lesser.args(less).args(words).current_dir(crate::node::folder()).env("STATE_DIRECTORY", state.path());
+        Gateway::of(&mut lesser, state)
+    };
+    let mut asleep = Command::new("setpriv").args(less).args(["sleep", "60"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !reads(less, asleep.id()) {
+        assert!(Instant::now() < deadline, "who does nothing about it can be read");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    asleep.kill().unwrap();
+    asleep.wait().unwrap();
+
+    let serve = ["serve", "--to", "http://127.0.0.1:1", "--https", "127.0.0.1:0"];
+    let gateway = start(&serve);
+    gateway.logged("no new privileges, memory closed to other processes");
+    assert!(!reads(less, gateway.pid()));
+    let gateway = start(&["run", "--https", "127.0.0.1:0", "--", "node", "shop.js"]);
+    gateway.logged("memory closed to other processes");
+    assert!(!reads(less, gateway.pid()));
+    if is_root {
+        // Who becomes another user could be read again.
+        let folder = Scratch::new();
+        let file = write(&folder, "user = 'nobody'\nsandbox = 'off'\n");
+        let gateway = start(&[&serve[..], &["--config", &file]].concat());
+        gateway.logged("root was given up for good");
+        assert!(!reads(&["--reuid=65534", "--regid=65534", "--clear-groups"], gateway.pid()));
     }
 }
 
@@ -258,7 +308,7 @@ fn low_port() -> (u16, bool) {
 }
 
 /// A certificate and its key, which only its owner can read.
-fn write_pair(cert: &Path, key: &Path) {
+pub(crate) fn write_pair(cert: &Path, key: &Path) {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(cert, pair.cert.pem()).unwrap();
     fs::write(key, pair.signing_key.serialize_pem()).unwrap();

@@ -56,7 +56,8 @@ pub(super) fn explain(view: &View, id: &str) -> Result<Explained, Trouble> {
         Trouble::new(
             StatusCode::NOT_FOUND,
             "no such refusal is remembered",
-            "the log may still have it; with several machines, ask the one that refused",
+            "the log may still have it, which of a client that is refused again and again has the first lines alone; with \
+             several machines, ask the one that refused",
         )
     })?;
     let at = OffsetDateTime::from_unix_timestamp(refusal.at.as_secs().try_into().unwrap_or(0));

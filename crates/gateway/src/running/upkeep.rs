@@ -1,6 +1,7 @@
 //! What is done beside the serving.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -18,9 +19,16 @@ pub(super) fn alone(lasting: &Lasting) -> JoinSet<()> {
     upkeep
 }
 
-/// Who asks the apps whether they are well.
-pub(super) fn checks(served: &Served) -> JoinSet<()> {
+/// Who asks the apps whether they are well; and who tells what the log has no lines of, also beside a successor.
+pub(super) fn checks(served: &Served, lasting: &Lasting) -> JoinSet<()> {
     let mut checks = JoinSet::new();
+    let world = Arc::clone(&lasting.world);
+    checks.spawn(async move {
+        loop {
+            tokio::time::sleep(LEFT_OUT).await;
+            world.tell_of_lines_left_out();
+        }
+    });
     checks.spawn(upstream::watch(served.routes.to_watch()));
     checks
 }
@@ -34,3 +42,6 @@ pub(super) fn of_certificates(served: &Served, lasting: &Lasting, renewal: Optio
     }
     upkeep
 }
+
+/// What was left out in so long is one line by practice.
+const LEFT_OUT: Duration = Duration::from_secs(10);

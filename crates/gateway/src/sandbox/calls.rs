@@ -204,7 +204,7 @@ const DEEP: &[i64] = &[
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
     libc::SYS_io_uring_setup,
-    libc::SYS_kexec_file_load,
+    KEXEC_FILE_LOAD,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
     libc::SYS_lookup_dcookie,
@@ -237,6 +237,8 @@ const OF_THE_PROCESSOR: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OF_THE_PROCESSOR: &[i64] = &[];
 
+/// Not every libc has a name for it.
+const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "x86_64") { 320 } else { 294 };
 /// From Linux 6.8 on, with one number on all processors (scripts/syscall.tbl), and below those that x32 has for itself.
 const NEWER: std::ops::Range<i64> = 457..512;
 /// Takes rights away and gives none: the C library seals itself with it.
@@ -264,8 +266,10 @@ const X32_OWN: &[(i64, i64)] = &[
 
 #[cfg(test)]
 mod tests {
-    use std::env;
+    use std::collections::BTreeSet;
+    use std::path::Path;
     use std::process::Command;
+    use std::{env, fs};
 
     use super::*;
 
@@ -337,6 +341,55 @@ mod tests {
             assert!(said.status.success(), "{what}: {}", String::from_utf8_lossy(&said.stderr));
             assert_eq!(answer, expected, "{what}: {call}");
         }
+    }
+
+    /// All but x86-64 have the generic table (arch/arm64/include/asm/unistd.h). Nobody builds for them here, so it is the
+    /// sources that are asked: those of the crate for the names, and the kernel's for the numbers.
+    #[test]
+    fn the_list_is_one_of_arm_too() {
+        let generic = fs::read_to_string("/usr/include/asm-generic/unistd.h");
+        let generic = generic.expect("the kernel's headers are part of any C compiler: run scripts/test");
+        let number_of = |call: &str| {
+            let names = [format!("#define __NR_{call} "), format!("#define __NR3264_{call} ")];
+            names.iter().find_map(|name| {
+                let rest = generic.split(name.as_str()).nth(1)?;
+                rest.lines().next()?.trim().parse::<i64>().ok()
+            })
+        };
+        let of_arm = of_arm();
+        let before = include_str!("calls.rs").split("mod tests").next().unwrap();
+        let (begin, of_x86) = before.split_once("#[cfg(target_arch = \"x86_64\")]").unwrap();
+        let (_, end) = of_x86.split_once("];").unwrap();
+        let end = end.split("const X32_OWN").next().unwrap();
+        let names = |text: &str| -> BTreeSet<String> {
+            let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            text.split("libc::SYS_")
+                .skip(1)
+                .filter_map(|rest| Some(rest.split(ends).next()?.to_owned()))
+                .collect()
+        };
+        let all = names(&[begin, end].concat());
+        assert!(all.len() > 80 && !names(of_x86).is_subset(&all), "{all:?}");
+        for call in all {
+            assert!(number_of(&call).is_some(), "{call} is no call of the generic table");
+            let named = of_arm.split(&format!("pub const SYS_{call}: c_long = ")).nth(1);
+            let named = named.and_then(|rest| rest.split(';').next()?.parse().ok());
+            assert_eq!(named, number_of(&call), "{call} in the crate for aarch64");
+        }
+        assert_eq!(number_of("kexec_file_load"), Some(294));
+    }
+
+    /// What the crate has for aarch64 alone.
+    fn of_arm() -> String {
+        let tree = ["metadata", "--offline", "--format-version", "1"];
+        let told = Command::new(env::var_os("CARGO").unwrap_or("cargo".into())).args(tree).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+        let packages = told["packages"].as_array().unwrap();
+        let libc = packages.iter().find(|package| package["name"] == "libc").unwrap();
+        let manifest = Path::new(libc["manifest_path"].as_str().unwrap());
+        let folder = manifest.with_file_name("src/unix/linux_like/linux/gnu/b64/aarch64");
+        let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
     }
 
     const INSIDE: &str = "PANOPLY_TEST_INSIDE_CALLS";

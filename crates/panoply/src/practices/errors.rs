@@ -46,7 +46,6 @@ use serde::Deserialize;
 use crate::{Body, Policy, Practice, Rejection, Visit, World};
 
 use crate::ahead::Ahead;
-pub(crate) use original::Ration;
 
 /// Replaces error pages that show the software or its inside.
 ///
@@ -171,7 +170,12 @@ fn keep(visit: &Visit, status: StatusCode, shown: &'static str, text: &[u8], wor
     let default_page = status.is_success() || (status.is_client_error() && pages::named(text) == Some(shown));
     if default_page {
         tracing::debug!(practice = "errors", id = %visit.id, trace_id, status = status.as_u16(), shown, "a default page");
-    } else if world.originals.take(world.now()) {
+        return;
+    }
+    if !world.lines.take(visit.client.key(), Some(Practice::Errors), world.now()) {
+        return;
+    }
+    if world.originals.take(world.now().as_secs(), ORIGINALS) {
         let original = original::readable(text);
         tracing::warn!(
             practice = "errors", id = %visit.id, trace_id, status = status.as_u16(), path = visit.uri.path(), shown, original,
@@ -182,6 +186,8 @@ fn keep(visit: &Visit, status: StatusCode, shown: &'static str, text: &[u8], wor
     }
 }
 
+/// A second: enough to see what is wrong; more of the same tells no more.
+const ORIGINALS: u64 = 10;
 const AUTOMATIC_OPTIONS: &str = "an automatic answer to OPTIONS";
 
 #[cfg(test)]

@@ -70,8 +70,8 @@ pub(super) fn mask<B>(visit: &Visit, response: &mut ResponseParts) -> Body<B> {
     Body::page(page::neutral(visit, response))
 }
 
-/// Every refusal, and what would have been one, is in the log with what it rests on; kept, so that its visitor's page
-/// can be explained; and counted. No visitor is told any of it.
+/// Every refusal, and what would have been one, is counted; kept, so that its visitor's page can be explained; and in the
+/// log with what it rests on, but for the many of one client ([`Lines`](crate::lines::Lines)). No visitor is told any of it.
 pub(super) fn log(world: &World, visit: &Visit, rejection: &Rejection, what: &'static str) {
     let said = if what == "refused" { Said::Refused } else { Said::Observed };
     let evidence = rejection.rests_on();
@@ -80,6 +80,9 @@ pub(super) fn log(world: &World, visit: &Visit, rejection: &Rejection, what: &'s
         world.metrics.count_rule(practice, &evidence.rule, said);
     }
     world.refusals.keep(visit, rejection, what, world.unix_time());
+    if !world.lines.take(visit.client.key(), rejection.practice, world.now()) {
+        return;
+    }
 
     let practice = rejection.practice.map_or("app", Practice::name);
     let (client, status, id) = (visit.client.ip(), rejection.status.as_u16(), visit.id);

@@ -121,3 +121,39 @@ async fn where_nobody_says_who_asks_nobody_is_blocked() {
     }
     assert_eq!(lines.with("the trusted proxy 10.0.0.1 names no visitor"), 1);
 }
+
+/// A disk is not to be filled by asking, and who came once is still found in the log.
+#[tokio::test]
+async fn of_a_client_that_is_refused_again_and_again_the_log_has_ten_lines_and_a_count() {
+    let (lines, _guard) = Log::listening();
+    let clock = Clock::manual();
+    let world = Arc::new(World::new(clock.clone()));
+    let shield = Shield::bare().world(Arc::clone(&world));
+    let app = app(shield.rate_limit(RateLimit::of("1/day".parse().unwrap())));
+    let ask = |peer| {
+        let app = app.clone();
+        async move { app.oneshot(from(peer, &[])).await.unwrap().status() }
+    };
+    for _ in 0..1_000 {
+        ask([192, 0, 2, 1]).await;
+    }
+    assert_eq!(ask([192, 0, 2, 9]).await, 200);
+    assert_eq!(ask([192, 0, 2, 9]).await, 429);
+    let refused = |client: &str| {
+        let all = lines.events();
+        let of = |event: &&std::collections::BTreeMap<_, String>| {
+            event.get("message").is_some_and(|line| line == "refused") && event["client"] == client
+        };
+        all.iter().filter(of).count()
+    };
+    assert_eq!((refused("192.0.2.1"), refused("192.0.2.9")), (10, 1));
+    assert_eq!(lines.with("left out"), 0, "not yet");
+    clock.advance(Duration::from_secs(10));
+    ask([192, 0, 2, 1]).await;
+    let told = lines.events().into_iter().find(|event| event["message"].starts_with("left out")).unwrap();
+    assert_eq!((&*told["practice"], &*told["lines"]), ("rate_limit", "989"));
+    assert_eq!(refused("192.0.2.1"), 11);
+    world.tell_of_lines_left_out();
+    assert_eq!(lines.with("left out"), 1, "there is nothing more to tell");
+    assert_eq!(world.metrics().of(Some(panoply::Practice::RateLimit)).refused, 1_001, "all are counted");
+}

@@ -1,6 +1,3 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 /// What a masked page said, fit for a log: its first 8 KiB, secrets taken out, on one line.
 ///
 /// Names and addresses of people stay: the operator may need to know whose request failed, and the log knows
@@ -9,28 +6,6 @@ pub(super) fn readable(body: &[u8]) -> String {
     let head = body.get(..MOST_BYTES).unwrap_or(body);
     let cut = if head.len() < body.len() { "…" } else { "" };
     escaped(&redacted(&String::from_utf8_lossy(head))) + cut
-}
-
-/// How many originals the log still takes this second, so that a scanner cannot fill a disk with them.
-#[derive(Debug, Default)]
-pub(crate) struct Ration {
-    /// The second in the upper half, how many asked in it in the lower.
-    spent: AtomicU64,
-}
-
-impl Ration {
-    /// Whether one more may be logged.
-    pub(super) fn take(&self, now: Duration) -> bool {
-        let second = now.as_secs() << 32;
-        let before = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| {
-            if spent & SECOND == second {
-                (spent & !SECOND < A_SECOND).then_some(spent + 1)
-            } else {
-                Some(second + 1)
-            }
-        });
-        before.is_ok()
-    }
 }
 
 /// Takes out what follows a telling name (`password=…`, `"api_key": "…"`), a scheme (`Bearer …`) or stands in a
@@ -123,9 +98,6 @@ fn is_token(c: char) -> bool {
 }
 
 const MOST_BYTES: usize = 8 * 1024;
-const SECOND: u64 = !0 << 32;
-/// Enough to see what is wrong; more of the same tells no more.
-const A_SECOND: u64 = 10;
 const REDACTED: &str = "[redacted]";
 
 /// Parts of names whose values are nobody's business, in lower case.
@@ -189,15 +161,6 @@ mod tests {
         }
         let long = readable(&[b'x'; 2 * MOST_BYTES]);
         assert_eq!(long.len(), MOST_BYTES + "…".len());
-    }
-
-    #[test]
-    fn ten_a_second_are_logged() {
-        let ration = Ration::default();
-        for second in [0, 1, 1_000_000] {
-            let now = Duration::from_secs(second);
-            assert_eq!((0..100).filter(|_| ration.take(now)).count(), 10, "second {second}");
-        }
     }
 
     #[test]
