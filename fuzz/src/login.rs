@@ -114,7 +114,7 @@ fn sees(reading: &Reading, names: &[String]) {
                 assert!(login.usernames.contains(name), "{name:?} is not among {:?}", login.usernames);
             }
         }
-        Reading::Unreadable(_) => {}
+        Reading::Unreadable(_) | Reading::Disguised(_) => {}
         _ => assert_ne!(*reading, Reading::NoPassword, "it has a password"),
     }
 }

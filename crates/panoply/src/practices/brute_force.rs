@@ -72,6 +72,7 @@ mod limiters;
 mod login;
 mod login_path;
 mod metric;
+mod multipart;
 mod names;
 pub mod outcome;
 mod place;
@@ -98,6 +99,7 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use known_paths::KnownPaths;
 use limiters::Limiters;
 pub(crate) use login::Login;
+pub use login::Tried;
 pub(crate) use secrets::Secrets;
 
 /// Refuses who has failed to log in too often.

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
 
-use super::door::Door;
+use super::door::{Door, Named};
 use super::outcome::Outcome;
 use super::tries::Try;
 use crate::Rejection;
@@ -44,7 +44,7 @@ impl Attempt {
     pub async fn by(&self, username: &str) -> Result<Guess, Rejection> {
         let open = match &self.0.door {
             door if door.exempt => None,
-            door => match door.begin(&[username.to_owned()]).await {
+            door => match door.begin(Named::Users(&[username.to_owned()])).await {
                 Ok(open) => Some(open),
                 Err(rejection) => self.refuse(rejection).map(|()| None)?,
             },

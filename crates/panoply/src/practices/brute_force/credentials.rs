@@ -25,14 +25,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Read as _;
 
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::fields::Descent;
 use super::form::{self, Charset};
-use super::json;
 use super::names::{Role, is_button};
+use super::{json, multipart};
 
 /// What a request says of who logs in.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub enum Reading {
     NoPassword,
     /// It may bring one, which nobody here can tell; the reason, for the log.
     Unreadable(&'static str),
+    /// The same, in a spelling that no browser and no client uses for a login and many apps read all the same: the
+    /// reason, for the log.
+    Disguised(&'static str),
 }
 
 /// A request that brings a password. [`Debug`](fmt::Debug) shows no name.
@@ -65,9 +70,10 @@ impl fmt::Debug for Login {
 
 /// Reads the query of a request and its body, all of it, which is as large as the caller allows.
 ///
-/// The time is proportional to the length of both. Charsets are UTF-8 and, in forms, ISO-8859-1; a compressed body,
-/// one of another type or charset, one that is not what it says, and one with more than 16 user names or 4,096
-/// fields are unreadable.
+/// The time is proportional to the length of both. A form is urlencoded or multipart; what gzip or deflate have made
+/// small is read up to 64 KiB, since Express inflates it unasked. Charsets are UTF-8 and, in forms, ISO-8859-1. A body
+/// of another type, coding or charset, one that is not what it says, and one with more than 16 user names or 4,096
+/// fields are unreadable or disguised.
 #[must_use]
 pub fn of(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Reading {
     let mut seen = Seen::default();
@@ -76,14 +82,32 @@ pub fn of(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Reading {
     if seen.has_password() {
         seen.login()
     } else {
-        read.map_or_else(Reading::Unreadable, |()| Reading::NoPassword)
+        read.map_or_else(Unread::into_reading, |()| Reading::NoPassword)
     }
 }
 
 /// Whether [`of`] reads bodies of this type at all.
 #[must_use]
 pub fn is_form_or_json(headers: &HeaderMap) -> bool {
-    kind(headers).is_ok()
+    kind(headers).is_ok() && coding(headers).is_ok()
+}
+
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unread {
+    /// It says that it is something else, or is not what it says.
+    Other(&'static str),
+    /// It is what we read, in a spelling that only some readers undo.
+    Disguised(&'static str),
+}
+
+impl Unread {
+    pub(super) const fn into_reading(self) -> Reading {
+        match self {
+            Self::Other(why) => Reading::Unreadable(why),
+            Self::Disguised(why) => Reading::Disguised(why),
+        }
+    }
 }
 
 /// Shows each field of the query and of the body. An error: the body cannot be read, why.
@@ -93,51 +117,104 @@ pub(super) fn read<D: Descent>(
     body: &[u8],
     root: &D,
     seen: &mut impl FnMut(&D, &[Cow<'_, str>]),
-) -> Result<(), &'static str> {
+) -> Result<(), Unread> {
     if let Some(query) = query {
-        form::walk(query, Charset::Utf8, root, seen).ok_or(TOO_MANY_FIELDS)?;
+        form::walk(query, Charset::Utf8, root, seen).ok_or(Unread::Other(TOO_MANY_FIELDS))?;
     }
     if body.is_empty() {
         return Ok(());
     }
-    match kind(headers)? {
-        Kind::Form(charset) => form::walk(&charset.decode(body), charset, root, seen).ok_or(TOO_MANY_FIELDS),
+    let kind = kind(headers)?;
+    let body = coding(headers)?.undo(body)?;
+    match kind {
+        Kind::Form(charset) => {
+            form::walk(&charset.decode(&body), charset, root, seen).ok_or(Unread::Other(TOO_MANY_FIELDS))
+        }
+        Kind::Multipart(boundary) => multipart::walk(&body, boundary, root, seen)
+            .ok_or(Unread::Disguised("the body is not the multipart form that browsers write")),
         Kind::Json => {
-            let text = String::from_utf8_lossy(body);
+            let text = String::from_utf8_lossy(&body);
             // Shown only when all of it is JSON: else no parser takes it, or one that we do not know.
             json::walk(&text, &Nothing, &mut |_, _| {})
-                .ok_or("the body is not the JSON that it says it is")?;
+                .ok_or(Unread::Other("the body is not the JSON that it says it is"))?;
             json::walk(&text, root, seen);
             Ok(())
         }
     }
 }
 
-enum Kind {
+enum Kind<'h> {
     Form(Charset),
+    /// With its boundary.
+    Multipart(&'h str),
     Json,
 }
 
 /// What the body says it is. Where there are two answers to that, readers take different ones.
-fn kind(headers: &HeaderMap) -> Result<Kind, &'static str> {
-    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(CONTENT_ENCODING).iter().all(|coding| is_plain(coding.as_bytes().trim_ascii())) {
-        return Err("the body is compressed");
-    }
+fn kind(headers: &HeaderMap) -> Result<Kind<'_>, Unread> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(declared), None) = (types.next(), types.next()) else {
-        return Err("the body has no type, or several");
+    let (declared, None) = (types.next(), types.next()) else {
+        return Err(Unread::Disguised("the body has several types"));
     };
-    let declared = String::from_utf8_lossy(declared.as_bytes()).to_ascii_lowercase();
+    let Some(written) = declared.and_then(|declared| str::from_utf8(declared.as_bytes()).ok()) else {
+        return Err(Unread::Other("the body has no type"));
+    };
+    let declared = written.to_ascii_lowercase();
     let (media, parameters) = declared.split_once(';').unwrap_or((&declared, ""));
     let media = media.trim();
+    let is_form = media == "application/x-www-form-urlencoded";
+    let is_multipart = media == "multipart/form-data";
     let is_json = matches!(media, "application/json" | "text/json" | "application/x-json")
         || (media.starts_with("application/") && media.ends_with("+json"));
+    if !(is_form || is_multipart || is_json) {
+        return Err(Unread::Other("the body is neither a form nor JSON"));
+    }
     match charset(parameters) {
-        Some(charset) if media == "application/x-www-form-urlencoded" => Ok(Kind::Form(charset)),
+        Some(charset) if is_form => Ok(Kind::Form(charset)),
         Some(Charset::Utf8) if is_json => Ok(Kind::Json),
-        Some(_) => Err("the body is neither a form nor JSON"),
-        None => Err("the body is in a charset that is not read"),
+        Some(Charset::Utf8) if is_multipart => multipart::boundary(written)
+            .map(Kind::Multipart)
+            .ok_or(Unread::Disguised("the body has no boundary, or several")),
+        _ => Err(Unread::Disguised("the body is in a charset that is not read")),
+    }
+}
+
+/// What makes a body small: no browser does that to a form, and Express undoes it for whoever asks.
+#[derive(Clone, Copy)]
+enum Coding {
+    Identity,
+    Gzip,
+    /// The one that is called so, which is zlib's format (RFC 9110 §8.4.1.2).
+    Deflate,
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, Unread> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let coding = codings.next().map_or(&b""[..], |coding| coding.as_bytes().trim_ascii());
+    match &*coding.to_ascii_lowercase() {
+        _ if codings.next().is_some() => Err(Unread::Disguised("the body has several codings")),
+        b"" | b"identity" => Ok(Coding::Identity),
+        b"gzip" | b"x-gzip" => Ok(Coding::Gzip),
+        b"deflate" => Ok(Coding::Deflate),
+        _ => Err(Unread::Disguised("the body is in a coding that is not read")),
+    }
+}
+
+impl Coding {
+    /// The body as it was, at most [`MOST_INFLATED`] of it: a KiB can hold a MiB.
+    fn undo(self, body: &[u8]) -> Result<Cow<'_, [u8]>, Unread> {
+        let mut inflated = Vec::new();
+        let most = MOST_INFLATED + 1;
+        let read = match self {
+            Self::Identity => return Ok(Cow::Borrowed(body)),
+            Self::Gzip => MultiGzDecoder::new(body).take(most).read_to_end(&mut inflated),
+            Self::Deflate => ZlibDecoder::new(body).take(most).read_to_end(&mut inflated),
+        };
+        match read {
+            Ok(_) if (inflated.len() as u64) < most => Ok(Cow::Owned(inflated)),
+            Ok(_) => Err(Unread::Disguised("the body is too large when it is inflated")),
+            Err(_) => Err(Unread::Disguised("the body is not compressed as it says")),
+        }
     }
 }
 
@@ -255,6 +332,9 @@ fn add(names: &mut Vec<String>, values: &[Cow<'_, str>]) -> bool {
     true
 }
 
+/// In bytes; as much as is held of a body that is not compressed.
+const MOST_INFLATED: u64 = 64 * 1024;
+
 const TOO_MANY_FIELDS: &str = "it has more fields than any app reads";
 
 /// No form that somebody fills in has more, and each is a counter.
@@ -326,6 +406,14 @@ mod tests {
             ),
             (JSON, r#"{"variables":{"email":"tim","password":"x"},"query":"mutation"}"#, &["tim"], 1),
             (JSON, r#"{"x":"\ud800","n":1e999,"username":"tim","password":"x"}"#, &["tim"], 1),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundaryA1",
+                "------WebKitFormBoundaryA1\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\ntim\r\n\
+                 ------WebKitFormBoundaryA1\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nx\r\n\
+                 ------WebKitFormBoundaryA1--\r\n",
+                &["tim"],
+                1,
+            ),
             ("application/vnd.api+json; charset=utf-8", r#"{"email":"tim","password":"x"}"#, &["tim"], 1),
         ] {
             assert_eq!(of(None, &headers(kind), body.as_bytes()), login(usernames, passwords), "{body}");
@@ -349,32 +437,75 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_so() {
         let many: String = (0..17).map(|at| format!("username={at}&")).collect();
-        for (kind, body, is_unreadable) in [
-            (FORM, "q=shoes", false),
-            (JSON, r#"{"q":"shoes"}"#, false),
-            (JSON, "", false),
-            (JSON, "username=tim&password=x", true),
-            (JSON, r#"{"username":"tim","password":"x""#, true),
-            (JSON, r#"{"username":"tim","password":"x"}}"#, true),
-            (FORM, &format!("{many}password=x"), true),
-            (FORM, &format!("{}username=tim&password=x", "a=1&".repeat(4_095)), true),
-            ("", "username=tim&password=x", true),
-            ("text/plain", r#"{"username":"tim"}"#, true),
-            ("multipart/form-data; boundary=x", "--x", true),
-            ("application/json; charset=utf-16", "{}", true),
-            ("application/x-www-form-urlencoded; charset=utf-7", "q=1", true),
-            ("application/x-www-form-urlencoded; charset=utf-8; charset=iso-8859-1", "q=1", true),
+        for (kind, body, expected) in [
+            (FORM, "q=shoes", "no password"),
+            (JSON, r#"{"q":"shoes"}"#, "no password"),
+            (JSON, "", "no password"),
+            (JSON, "username=tim&password=x", "unreadable"),
+            (JSON, r#"{"username":"tim","password":"x""#, "unreadable"),
+            (JSON, r#"{"username":"tim","password":"x"}}"#, "unreadable"),
+            (FORM, &format!("{many}password=x"), "unreadable"),
+            (FORM, &format!("{}username=tim&password=x", "a=1&".repeat(4_095)), "unreadable"),
+            ("", "username=tim&password=x", "unreadable"),
+            ("text/plain", r#"{"username":"tim"}"#, "unreadable"),
+            ("multipart/form-data; boundary=x", "--x", "disguised"),
+            ("multipart/form-data", "--x", "disguised"),
+            ("application/json; charset=utf-16", "{}", "disguised"),
+            ("application/x-www-form-urlencoded; charset=utf-7", "q=1", "disguised"),
+            ("application/x-www-form-urlencoded; charset=utf-8; charset=iso-8859-1", "q=1", "disguised"),
         ] {
-            let reading = of(None, &headers(kind), body.as_bytes());
-            assert_eq!(matches!(reading, Reading::Unreadable(_)), is_unreadable, "{kind}: {body}");
-            assert!(is_unreadable || reading == Reading::NoPassword, "{kind}: {body}");
+            let told = match of(None, &headers(kind), body.as_bytes()) {
+                Reading::Login(_) => "login",
+                Reading::NoPassword => "no password",
+                Reading::Unreadable(_) => "unreadable",
+                Reading::Disguised(_) => "disguised",
+            };
+            assert_eq!(told, expected, "{kind}: {body}");
         }
-        let mut compressed = headers(FORM);
-        compressed.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert_eq!(of(None, &compressed, b"x"), Reading::Unreadable("the body is compressed"));
         let mut twice = headers(FORM);
         twice.append(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        assert!(matches!(of(None, &twice, b"x"), Reading::Unreadable(_)));
+        assert!(matches!(of(None, &twice, b"x"), Reading::Disguised(_)));
+    }
+
+    #[test]
+    fn what_express_inflates_is_read() {
+        use std::io::Write;
+
+        use flate2::write::{GzEncoder, ZlibEncoder};
+        const FAST: flate2::Compression = flate2::Compression::fast();
+        let zlib = |body: &[u8]| {
+            let mut coder = ZlibEncoder::new(Vec::new(), FAST);
+            coder.write_all(body).unwrap();
+            coder.finish().unwrap()
+        };
+        let gzip = |body: &[u8]| {
+            let mut coder = GzEncoder::new(Vec::new(), FAST);
+            coder.write_all(body).unwrap();
+            coder.finish().unwrap()
+        };
+        let coded = |coding: &'static str, body: &[u8]| {
+            let mut headers = headers(FORM);
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            of(None, &headers, body)
+        };
+        let form = b"username=tim&password=x";
+        let members = [gzip(b"username=tim"), gzip(b"&password=x")].concat();
+        for (coding, body) in [
+            ("gzip", gzip(form)),
+            ("X-GZip", gzip(form)),
+            ("gzip", members),
+            ("deflate", zlib(form)),
+            ("identity", form.to_vec()),
+        ] {
+            assert_eq!(coded(coding, &body), login(&["tim"], 1), "{coding}");
+        }
+        let bomb = gzip(&[b'&'; 1_000_000]);
+        assert!(bomb.len() < 10_000, "{} bytes", bomb.len());
+        for (coding, body) in
+            [("gzip", bomb), ("gzip", form.to_vec()), ("br", form.to_vec()), ("gzip, gzip", gzip(form))]
+        {
+            assert!(matches!(coded(coding, &body), Reading::Disguised(_)), "{coding}");
+        }
     }
 
     #[test]

@@ -44,12 +44,15 @@ pub(super) struct Ip {
 
 #[derive(Debug)]
 pub(super) struct User {
-    pub(super) name: String,
+    /// Under which it is counted from everywhere; `None`: it is not.
+    pub(super) name: Option<String>,
     /// With the address; with the browser, where it is trusted for this user.
     pub(super) pair: String,
     /// What the log may say of the pair.
     pub(super) shown: String,
     pub(super) trusted: bool,
+    /// Whether a right password is this user's, and so forgives.
+    pub(super) is_sure: bool,
 }
 
 impl Try {
@@ -78,9 +81,9 @@ impl Try {
         }
         for user in &who.users {
             check(&limiters.username_and_ip, &user.pair, &user.shown).await?;
-            if !user.trusted {
+            if let Some(name) = user.counted_from_everywhere() {
                 let counters = &*world.counters;
-                let standing = limiters.username.get(counters, &user.name).await.map_err(unavailable)?;
+                let standing = limiters.username.get(counters, name).await.map_err(unavailable)?;
                 if standing.is_some_and(|standing| standing.is_over()) {
                     check(&limiters.under_attack, &user.pair, &user.shown).await?;
                 }
@@ -107,7 +110,9 @@ impl Try {
             Outcome::Failure => self.fail().await,
             // Of two names one may be the visitor's own: his password must not forgive what he tries with the other.
             Outcome::Success { .. } => match &*self.who.users {
-                [user] => self.limiters.forgive(&self.world, &user.pair).await.map_err(unavailable),
+                [user] if user.is_sure => {
+                    self.limiters.forgive(&self.world, &user.pair).await.map_err(unavailable)
+                }
                 _ => Ok(()),
             },
             Outcome::Unclear => self.fail_by_ip().await,
@@ -127,10 +132,8 @@ impl Try {
                 standing = limiters.grow(&self.world, &user.pair, standing).await.map_err(unavailable)?;
             }
             verdict = verdict.and(judge(limiters, &limiters.username_and_ip, Some(standing), 0, &user.shown));
-            if user.trusted {
-                continue;
-            }
-            let username = limiters.username.penalty(counters, &user.name, 1).await.map_err(unavailable)?;
+            let Some(name) = user.counted_from_everywhere() else { continue };
+            let username = limiters.username.penalty(counters, name, 1).await.map_err(unavailable)?;
             if username.is_over() {
                 let strictest = &limiters.under_attack;
                 let standing = strictest.penalty(counters, &user.pair, 1).await.map_err(unavailable)?;
@@ -156,6 +159,12 @@ impl Who {
     /// Whether it is a browser that has logged in before, as the one that it names.
     fn is_trusted(&self) -> bool {
         !self.users.is_empty() && self.users.iter().all(|user| user.trusted)
+    }
+}
+
+impl User {
+    fn counted_from_everywhere(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| !self.trusted)
     }
 }
 
