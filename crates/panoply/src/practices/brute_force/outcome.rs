@@ -12,6 +12,7 @@
 //! | a page with a password field | failure |
 //! | a page that could not be read | unclear |
 //! | JSON that says `"success": false`, `"error": …` or the like | failure |
+//! | a few words, in JSON or alone, that the password was wrong | failure |
 //! | another 2xx | success |
 //! | all else: 404, 405, 429, 5xx | unclear |
 //!
@@ -20,15 +21,15 @@
 //! **Stops** an attacker who has a part in the answer: a new session cookie makes no success of a 4xx, since
 //! express-session by its defaults (`saveUninitialized: true`) gives one to every visitor without cookies, and so to
 //! every guess; a page that says what the request said proves no stale token. **Leaves** apps whose failure looks like
-//! others' success, such as a redirect to the front page, or JSON with 200 and only a sentence: name the route and its
-//! signs.
+//! others' success, such as a redirect to the front page, or a sentence in a language that is not known here: name the
+//! route and its signs.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, LOCATION, REFERER, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
-use super::answer::{has_password_field, said_in_json};
+use super::answer::{has_password_field, said_in_json, says_wrong};
 use super::redirect::{Led, led, resolved};
 use super::{Signs, forgery};
 use crate::cookie_header;
@@ -119,7 +120,7 @@ pub fn wants_page(signs: &Signs, status: StatusCode, headers: &HeaderMap) -> Opt
         _ if kind == Kind::Compressed => None,
         _ if is_named => Some(LONGEST_PAGE),
         (200..=299, Kind::Page) => Some(LONGEST_PAGE),
-        (200..=299, Kind::Json) | (400 | 403 | 422, Kind::Page | Kind::Json | Kind::Text) => {
+        (200..=299, Kind::Json | Kind::Text) | (400 | 403 | 422, Kind::Page | Kind::Json | Kind::Text) => {
             Some(LONGEST_NOTE)
         }
         _ => None,
@@ -173,6 +174,7 @@ fn of_page(kind: Kind, page: Option<&[u8]>, sets_session: bool) -> Outcome {
                 Outcome::Success { sure: sets_session || said.has_token }
             }
         }
+        (Kind::Page | Kind::Text, Some(page)) if says_wrong(page) => Outcome::Failure,
         (Kind::Page | Kind::Json | Kind::Compressed, None) => Outcome::Unclear,
         _ => Outcome::Success { sure: sets_session },
     }
@@ -335,6 +337,9 @@ mod tests {
             (200, &[JSON, "content-encoding: br"], "{}", UNCLEAR),
             (200, &[JSON], r#"{"success":false}"#, FAILURE),
             (200, &["content-type: text/plain"], FORM_AGAIN, SUCCESS),
+            (200, &["content-type: text/plain"], "Wrong password", FAILURE),
+            (200, &[HTML, "set-cookie: connect.sid=s%3Anew"], "Incorrect Username and/or Password!", FAILURE),
+            (200, &[JSON], r#"{"message":"Invalid credentials"}"#, FAILURE),
             (204, &["set-cookie: session=1"], "", SURE),
             (404, &[HTML], FORM_AGAIN, UNCLEAR),
             (405, &[], "", UNCLEAR),
