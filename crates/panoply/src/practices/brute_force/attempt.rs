@@ -44,7 +44,7 @@ impl Attempt {
     pub async fn by(&self, username: &str) -> Result<Guess, Rejection> {
         let open = match &self.0.door {
             door if door.exempt => None,
-            door => match door.begin(Named::Users(&[username.to_owned()])).await {
+            door => match door.begin(Named::Users(&[username.to_owned()]), 1).await {
                 Ok(open) => Some(open),
                 Err(rejection) => self.refuse(rejection).map(|()| None)?,
             },

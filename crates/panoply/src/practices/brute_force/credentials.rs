@@ -6,7 +6,7 @@
 //! changes nothing.
 //!
 //! **Leaves** apps whose user name stands under a name that nobody would think of, beside a decoy of a usual one:
-//! there [`Place`](super::Place) says where. Passwords within a text, such as those of a GraphQL query.
+//! there [`Place`](super::Place) says where. Passwords within a text, but for that of a GraphQL query.
 //!
 //! ```
 //! use http::HeaderMap;
@@ -24,7 +24,9 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read as _;
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -33,6 +35,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::fields::Descent;
 use super::form::{self, Charset};
+use super::graphql::{self, Given};
 use super::names::{Role, is_button};
 use super::{json, multipart};
 
@@ -60,6 +63,14 @@ pub struct Login {
     /// How many fields of different names hold a password. Two are a sign-up or a change, or an attacker who added
     /// one: a path that is known as a login is not known as another thing by this.
     pub passwords: usize,
+    /// How many passwords it may try for one user: more than one where requests come as a batch.
+    pub guesses: usize,
+}
+
+impl Login {
+    pub(super) fn of_one_guess(self) -> Self {
+        Self { guesses: 1, ..self }
+    }
 }
 
 impl fmt::Debug for Login {
@@ -78,6 +89,7 @@ impl fmt::Debug for Login {
 pub fn of(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Reading {
     let mut seen = Seen::default();
     let read = read(query, headers, body, &Role::Other, &mut |role, values| seen.field(*role, values));
+    seen.variables(query, headers, body);
     // Of a body that cannot be read, what the query says is still true.
     if seen.has_password() {
         seen.login()
@@ -255,6 +267,10 @@ pub(super) struct Seen {
     usernames: Vec<String>,
     perhaps: Vec<String>,
     passwords: Vec<u64>,
+    /// The values of each, hashed: a batch brings the same field many times.
+    guesses: BTreeSet<(u64, u64)>,
+    /// Variables of GraphQL, and what they are given to.
+    variables: Vec<(String, Role)>,
     /// The field before this one.
     before: Vec<String>,
     /// The field before the first password: where nothing else says who it is, it does.
@@ -279,9 +295,36 @@ impl Seen {
                 if self.passwords.len() < MOST_NAMES && !self.passwords.contains(&number) {
                     self.passwords.push(number);
                 }
+                let mut hasher = DefaultHasher::new();
+                values.hash(&mut hasher);
+                self.guesses.insert((number, hasher.finish()));
             }
+            Role::Document => values.iter().for_each(|document| self.document(document)),
             Role::Other => self.before = values.iter().map(ToString::to_string).collect(),
             Role::Aside => {}
+        }
+    }
+
+    /// What a GraphQL text gives to arguments that are called so.
+    fn document(&mut self, document: &str) {
+        graphql::walk(document, &mut |argument, given| match (Role::Other.enter(argument), given) {
+            (Role::Other | Role::Document | Role::Aside, _) => {}
+            (role, Given::Text(text)) => self.field(role, &[text]),
+            (role, Given::Variable(name)) if self.variables.len() < MOST_NAMES => {
+                self.variables.push((name.to_owned(), role));
+            }
+            (_, Given::Variable(_)) => self.has_too_many = true,
+        });
+    }
+
+    /// The values of variables that the text gives to a user name or a password, however they are called.
+    fn variables(&mut self, query: Option<&str>, headers: &HeaderMap, body: &[u8]) {
+        let variables = std::mem::take(&mut self.variables);
+        if !variables.is_empty() {
+            let root = Renamed { variables: &variables, role: Role::Aside };
+            let _ = read(query, headers, body, &root, &mut |renamed: &Renamed<'_>, values| {
+                self.field(renamed.role, values);
+            });
         }
     }
 
@@ -299,7 +342,14 @@ impl Seen {
         if self.has_too_many {
             return Reading::Unreadable("the body has too many user names");
         }
-        Reading::Login(Login { usernames: self.usernames, passwords: self.passwords.len() })
+        let of_each = self.passwords.iter().map(|password| {
+            let from = (*password, 0);
+            self.guesses.range(from..).take_while(|(number, _)| number == password).count()
+        });
+        // With several users in one batch each has a password of its own.
+        let others = self.usernames.len().saturating_sub(1);
+        let guesses = of_each.max().unwrap_or_default().saturating_sub(others).max(1);
+        Reading::Login(Login { passwords: self.passwords.len(), usernames: self.usernames, guesses })
     }
 
     fn login(mut self) -> Reading {
@@ -315,6 +365,20 @@ impl Seen {
             self.usernames(&next_to_password);
         }
         self.named()
+    }
+}
+
+/// Below a variable's name, what its value is given to; elsewhere aside.
+#[derive(Clone)]
+struct Renamed<'v> {
+    variables: &'v [(String, Role)],
+    role: Role,
+}
+
+impl Descent for Renamed<'_> {
+    fn enter(&self, part: &str) -> Self {
+        let named = self.variables.iter().find(|(name, _)| name == part);
+        Self { role: named.map_or(self.role, |(_, role)| *role), ..self.clone() }
     }
 }
 
@@ -360,7 +424,7 @@ mod tests {
 
     fn login(usernames: &[&str], passwords: usize) -> Reading {
         let usernames = usernames.iter().map(ToString::to_string).collect();
-        Reading::Login(Login { usernames, passwords })
+        Reading::Login(Login { usernames, passwords, guesses: 1 })
     }
 
     #[test]
@@ -405,6 +469,19 @@ mod tests {
                 1,
             ),
             (JSON, r#"{"variables":{"email":"tim","password":"x"},"query":"mutation"}"#, &["tim"], 1),
+            (
+                JSON,
+                r#"{"query":"mutation($p:String!){login(email:\"tim\",password:$p){id}}","variables":{"p":"x"}}"#,
+                &["tim"],
+                1,
+            ),
+            (
+                JSON,
+                r#"{"variables":{"u":"tim","p":"x"},"query":"{login(user:$u,pass:$p){id}}"}"#,
+                &["tim"],
+                1,
+            ),
+            (FORM, "query={login(user:%22tim%22,pass:%22x%22){id}}", &["tim"], 1),
             (JSON, r#"{"x":"\ud800","n":1e999,"username":"tim","password":"x"}"#, &["tim"], 1),
             (
                 "multipart/form-data; boundary=----WebKitFormBoundaryA1",
@@ -505,6 +582,28 @@ mod tests {
             [("gzip", bomb), ("gzip", form.to_vec()), ("br", form.to_vec()), ("gzip, gzip", gzip(form))]
         {
             assert!(matches!(coded(coding, &body), Reading::Disguised(_)), "{coding}");
+        }
+    }
+
+    #[test]
+    fn each_password_of_a_batch_is_a_guess() {
+        for (kind, body, guesses) in [
+            (FORM, "username=tim&password=x", 1),
+            (FORM, "username=tim&password=x&password=x", 1),
+            (FORM, "username=tim&password[]=x&password[]=y&password[]=z", 3),
+            (FORM, "username=tim&password=x&password2=y", 1),
+            (JSON, r#"[{"user":"tim","password":"x"},{"user":"tim","password":"y"}]"#, 2),
+            (JSON, r#"[{"user":"tim","password":"x"},{"user":"ann","password":"y"}]"#, 1),
+            (
+                JSON,
+                r#"{"query":"{a:login(user:\"tim\",pass:\"1\"){id}b:login(user:\"tim\",pass:\"2\"){id}}"}"#,
+                2,
+            ),
+        ] {
+            match of(None, &headers(kind), body.as_bytes()) {
+                Reading::Login(login) => assert_eq!(login.guesses, guesses, "{body}"),
+                reading => panic!("{reading:?}: {body}"),
+            }
         }
     }
 

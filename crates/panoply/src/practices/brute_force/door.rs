@@ -63,15 +63,15 @@ impl Door {
         }
     }
 
-    /// Asks whether the visitor may try to log in as who he is `named`.
-    pub(super) async fn begin(&self, named: Named<'_>) -> Result<Try, Rejection> {
+    /// Asks whether the visitor may try so many passwords as who he is `named`.
+    pub(super) async fn begin(&self, named: Named<'_>, guesses: u32) -> Result<Try, Rejection> {
         let limiters = Limiters::of(&self.settings, self.observed);
-        Try::begin(Arc::clone(&self.world), limiters, self.who(named)).await
+        Try::begin(Arc::clone(&self.world), limiters, self.who(named), guesses).await
     }
 
     /// Counts a try that was refused unread.
     pub(super) async fn charge_ip(&self) -> Result<(), Rejection> {
-        self.begin(Named::Unread).await?.end(super::outcome::Outcome::Unclear).await
+        self.begin(Named::Unread, 1).await?.end(super::outcome::Outcome::Unclear).await
     }
 
     /// The line that makes the browser trusted for `username`, where that is wanted and new, and the way is secret.

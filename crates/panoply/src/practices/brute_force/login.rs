@@ -158,6 +158,13 @@ async fn found<B: HttpBody<Error: Into<BoxError>>>(
         Some(Extent::Whole(bytes)) => bytes,
         _ => Bytes::new(),
     };
+    let reading = match reading {
+        // Elsewhere a list of passwords is one of settings, or of people who are signed up.
+        Reading::Login(login) if !(is_called_so || is_known && is_graphql(&path)) => {
+            Reading::Login(login.of_one_guess())
+        }
+        reading => reading,
+    };
     let verdict = try_it(door, &reading, &path, visit, request, bytes).await;
     if let Some(Login::Read(read)) = &mut visit.login {
         read.doubtful = doubtful;
@@ -174,9 +181,9 @@ async fn try_it(
     request: &mut Parts,
     bytes: Bytes,
 ) -> Result<(), Rejection> {
-    let usernames = match reading {
-        Reading::Login(login) => &*login.usernames,
-        _ => &[],
+    let (usernames, guesses) = match reading {
+        Reading::Login(login) => (&*login.usernames, u32::try_from(login.guesses).unwrap_or(u32::MAX)),
+        _ => (&[][..], 1),
     };
     let named = match reading {
         Reading::Login(_) if usernames.is_empty() => Named::Nobody { path },
@@ -184,7 +191,7 @@ async fn try_it(
         Reading::Disguised(_) => Named::Disguised { path },
         Reading::NoPassword | Reading::Unreadable(_) => Named::Unread,
     };
-    let open = door.begin(named).await?;
+    let open = door.begin(named, guesses).await?;
     let asked = Asked::of(request, &bytes);
     // A page is looked at for its password field, which a compressed one would hide.
     request.headers.remove(ACCEPT_ENCODING);
@@ -312,6 +319,11 @@ impl Settings {
 fn brings_a_session(request: &Parts) -> bool {
     request.headers.contains_key(AUTHORIZATION)
         || cookie_header::pairs(&request.headers).any(|cookie| names_a_session(cookie.name()))
+}
+
+/// One path for everything, logins among it.
+fn is_graphql(path: &str) -> bool {
+    path.trim_end_matches('/').to_ascii_lowercase().ends_with("/graphql")
 }
 
 fn is_denial(status: StatusCode) -> bool {

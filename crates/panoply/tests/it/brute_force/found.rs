@@ -273,6 +273,32 @@ async fn every_spelling_of_a_request_in_which_apps_find_a_login_is_one() {
 }
 
 #[tokio::test]
+async fn a_batch_of_guesses_counts_as_many_as_it_is_and_a_list_of_people_is_none() {
+    let batch = |users: usize, guesses: usize| {
+        let one = |n| format!(r#"{{"user":"user{}","password":"guess{n}"}}"#, n % users);
+        format!("[{}]", (0..guesses).map(one).collect::<Vec<_>>().join(","))
+    };
+    let app = App::behind(in_front());
+    app.says(401, &[], "no");
+    let at = |path: &'static str, body: String| move || post(path, "application/json", &body);
+    assert_eq!(app.reached(at("/login", batch(1, 50)), "192.0.2.1", 5).await, 0);
+    assert_eq!(app.reached(at("/login", batch(1, 5)), "192.0.2.1", 9).await, 2, "ten are let pass");
+    assert_eq!(app.reached(at("/login", batch(1, 1)), "192.0.2.1", 9).await, 1, "and one more");
+    app.says(201, &[], "");
+    assert_eq!(app.reached(at("/people", batch(12, 12)), "192.0.2.2", 9).await, 9);
+    assert_eq!(app.reached(at("/cameras", batch(1, 50)), "192.0.2.2", 9).await, 9, "of one name");
+
+    let query = |guesses: usize| {
+        let one = |n| format!(r#"a{n}:login(user:\"tim\",password:\"{n}\"){{id}}"#);
+        format!(r#"{{"query":"mutation{{{}}}"}}"#, (0..guesses).map(one).collect::<String>())
+    };
+    app.says(200, &[(CONTENT_TYPE, "application/json")], r#"{"errors":[{"message":"no"}]}"#);
+    assert_eq!(app.reached(at("/graphql", query(1)), "192.0.2.3", 3).await, 3);
+    assert_eq!(app.reached(at("/graphql", query(50)), "192.0.2.3", 5).await, 0);
+    assert_eq!(app.reached(at("/graphql", query(4)), "192.0.2.3", 5).await, 2);
+}
+
+#[tokio::test]
 async fn what_only_looks_at_a_login_is_none() {
     let app = App::behind(in_front());
     app.says(401, &[], "no");
