@@ -58,6 +58,7 @@
 
 mod answer;
 mod attempt;
+mod coding;
 pub mod credentials;
 mod device;
 mod door;
