@@ -77,7 +77,12 @@ const INPUT: &[u8] = b"input";
 /// Whether a few words are that a login failed: `Incorrect username or password`, with a status of 200, as many a
 /// tutorial has it. What is longer is a page, and may say so of something else.
 pub(super) fn says_wrong(words: &[u8]) -> bool {
-    words.len() <= FEW_WORDS && WRONG.is_match(words)
+    words.len() <= FEW_WORDS && has_wrong(words)
+}
+
+/// Whether a page of an error, which may be long, says so.
+pub(super) fn has_wrong(page: &[u8]) -> bool {
+    WRONG.is_match(page)
 }
 
 static WRONG: LazyLock<AhoCorasick> = LazyLock::new(|| {

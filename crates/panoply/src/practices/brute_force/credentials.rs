@@ -64,9 +64,17 @@ pub struct Login {
     pub passwords: usize,
     /// How many passwords it may try for one user: more than one where requests come as a batch.
     pub guesses: usize,
+    /// Why the body was not read, where the query alone says all this.
+    pub(super) unread: Option<Unread>,
 }
 
 impl Login {
+    /// Whether the body may name others: it was not read, and it is the query that says all this.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.unread.is_some()
+    }
+
     pub(super) fn of_one_guess(self) -> Self {
         Self { guesses: 1, ..self }
     }
@@ -91,7 +99,7 @@ pub fn of(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Reading {
     seen.variables(query, headers, body);
     // Of a body that cannot be read, what the query says is still true.
     if seen.has_password() {
-        seen.login()
+        seen.login().without(read.err())
     } else {
         read.map_or_else(Unread::into_reading, |()| Reading::NoPassword)
     }
@@ -103,8 +111,17 @@ pub fn is_form_or_json(headers: &HeaderMap) -> bool {
     kind(headers).is_ok() && Coding::of(headers).is_ok()
 }
 
+impl Reading {
+    pub(super) fn without(self, unread: Option<Unread>) -> Self {
+        match self {
+            Self::Login(login) => Self::Login(Login { unread, ..login }),
+            reading => reading,
+        }
+    }
+}
+
 /// Why a body is not read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
     /// It says that it is something else, or is not what it says.
     Other(&'static str),
@@ -141,8 +158,13 @@ pub(super) fn read<D: Descent>(
         Kind::Form(charset) => {
             form::walk(&charset.decode(&body), charset, root, seen).ok_or(Unread::Other(TOO_MANY_FIELDS))
         }
-        Kind::Multipart(boundary) => multipart::walk(&body, boundary, root, seen)
-            .ok_or(Unread::Disguised("the body is not the multipart form that browsers write")),
+        Kind::Multipart(boundary) => {
+            // Shown only when all of it is as browsers write it: half of it may have other names.
+            multipart::walk(&body, boundary, &Nothing, &mut |_, _| {})
+                .ok_or(Unread::Disguised("the body is not the multipart form that browsers write"))?;
+            multipart::walk(&body, boundary, root, seen);
+            Ok(())
+        }
         Kind::Json => {
             let text = String::from_utf8_lossy(&body);
             // Shown only when all of it is JSON: else no parser takes it, or one that we do not know.
@@ -309,7 +331,12 @@ impl Seen {
         // With several users in one batch each has a password of its own.
         let others = self.usernames.len().saturating_sub(1);
         let guesses = of_each.max().unwrap_or_default().saturating_sub(others).max(1);
-        Reading::Login(Login { passwords: self.passwords.len(), usernames: self.usernames, guesses })
+        Reading::Login(Login {
+            passwords: self.passwords.len(),
+            usernames: self.usernames,
+            guesses,
+            unread: None,
+        })
     }
 
     fn login(mut self) -> Reading {
@@ -381,7 +408,7 @@ mod tests {
 
     fn login(usernames: &[&str], passwords: usize) -> Reading {
         let usernames = usernames.iter().map(ToString::to_string).collect();
-        Reading::Login(Login { usernames, passwords, guesses: 1 })
+        Reading::Login(Login { usernames, passwords, guesses: 1, unread: None })
     }
 
     #[test]
@@ -459,7 +486,12 @@ mod tests {
         for (query, kind, body, expected) in [
             ("username=tim", FORM, "password=x", login(&["tim"], 1)), // as passport-local does
             ("username=tim&password=x", "", "", login(&["tim"], 1)),
-            ("username=tim&password=x", "text/plain", "?", login(&["tim"], 1)),
+            (
+                "username=tim&password=x",
+                "text/plain",
+                "?",
+                login(&["tim"], 1).without(Some(Unread::Other("the body is neither a form nor JSON"))),
+            ),
             ("username=tim", JSON, r#"{"username":"ann","password":"x"}"#, login(&["tim", "ann"], 1)),
             ("next=/account", FORM, "username=tim&password=x", login(&["tim"], 1)),
             ("q=shoes", "", "", Reading::NoPassword),
@@ -484,6 +516,11 @@ mod tests {
             ("text/plain", r#"{"username":"tim"}"#, "unreadable"),
             ("multipart/form-data; boundary=x", "--x", "disguised"),
             ("multipart/form-data", "--x", "disguised"),
+            (
+                "multipart/form-data; boundary=x",
+                "--x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nx\r\n--x\r\n?\r\n--x--",
+                "disguised",
+            ),
             ("application/json; charset=utf-16", "{}", "disguised"),
             ("application/x-www-form-urlencoded; charset=utf-7", "q=1", "disguised"),
             ("application/x-www-form-urlencoded; charset=utf-8; charset=iso-8859-1", "q=1", "disguised"),

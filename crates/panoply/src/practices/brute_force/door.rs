@@ -14,8 +14,8 @@ use crate::{Rejection, Scheme, Visit, World};
 /// Who somebody says to be, as far as his request tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Named<'n> {
-    /// Any of these.
-    Users(&'n [String]),
+    /// Any of these; and, where a part of the request is hidden from us, who does so at that path.
+    Users { usernames: &'n [String], is_all: bool, hidden_at: Option<&'n str> },
     /// There is a password and no user: there may be only one, or the path says which.
     Nobody { path: &'n str },
     /// It is hidden from us and not from the app: whoever does so at a path is one user there.
@@ -100,7 +100,7 @@ impl Door {
             Naming::Hashed => self.client.household(),
             Naming::Node => self.client.ip().to_string(),
         };
-        let user = |username: &String| {
+        let user = |username: &String, is_sure: bool| {
             let hash = self.hash(username);
             let trusted = self.device.as_ref().filter(|device| device.knows(&hash));
             let from = trusted.map_or(&*name, Device::id);
@@ -113,11 +113,14 @@ impl Door {
                 shown: format!("{shown}_{from}"),
                 trusted: trusted.is_some(),
                 name: Some(user),
-                is_sure: true,
+                is_sure,
             }
         };
         let mut users: Vec<User> = match named {
-            Named::Users(usernames) => usernames.iter().map(user).collect(),
+            Named::Users { usernames, is_all, hidden_at } => {
+                let hidden = hidden_at.and_then(|path| self.stand_in("disguised", path, &name));
+                usernames.iter().map(|username| user(username, is_all)).chain(hidden).collect()
+            }
             Named::Nobody { path } => self.stand_in("nobody", path, &name).into_iter().collect(),
             Named::Disguised { path } => self.stand_in("disguised", path, &name).into_iter().collect(),
             Named::Unread => Vec::new(),

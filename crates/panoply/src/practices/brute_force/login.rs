@@ -9,7 +9,7 @@ use http::response::Parts as ResponseParts;
 use http::{Method, StatusCode};
 use http_body::Body as HttpBody;
 
-use super::credentials::{self, Reading};
+use super::credentials::{self, Reading, Unread};
 use super::door::{Door, Named};
 use super::outcome::{self, Asked, Outcome};
 use super::tries::Try;
@@ -133,7 +133,7 @@ async fn found<B: HttpBody<Error: Into<BoxError>>>(
         Some(Extent::Whole(bytes)) => of(bytes),
         // What the query says is still true: passport looks there too.
         Some(Extent::TooLarge) => match of(b"") {
-            Reading::Login(login) => Reading::Login(login),
+            login @ Reading::Login(_) => login.without(Some(Unread::Disguised(TOO_LARGE))),
             _ => Reading::Disguised(TOO_LARGE),
         },
         Some(Extent::Broken) => return (body, Ok(())),
@@ -151,6 +151,9 @@ async fn found<B: HttpBody<Error: Into<BoxError>>>(
     let reading = match reading {
         // Where the app takes what we cannot read beside what we can, there may be clients that send nothing else.
         Reading::Disguised(why) if !(is_known && is_called_so) => Reading::Unreadable(why),
+        Reading::Login(login) if login.is_partial() && !(is_known && is_called_so) => {
+            Reading::Login(login).without(Some(Unread::Other(TOO_LARGE)))
+        }
         reading => reading,
     };
     let doubtful = !is_known && !is_called_so && brings_a_session(request);
@@ -186,18 +189,22 @@ async fn try_it(
         _ => (&[][..], 1),
     };
     let named = match reading {
-        Reading::Login(_) if usernames.is_empty() => Named::Nobody { path },
-        Reading::Login(_) => Named::Users(usernames),
+        Reading::Login(login) if usernames.is_empty() && !login.is_partial() => Named::Nobody { path },
+        Reading::Login(login) => {
+            let hidden_at = matches!(login.unread, Some(Unread::Disguised(_))).then_some(path);
+            Named::Users { usernames, is_all: !login.is_partial(), hidden_at }
+        }
         Reading::Disguised(_) => Named::Disguised { path },
         Reading::NoPassword | Reading::Unreadable(_) => Named::Unread,
     };
+    let is_all = !matches!(named, Named::Users { is_all: false, .. });
     let open = door.begin(named, guesses).await?;
     let asked = Asked::of(request, &bytes);
     // A page is looked at for its password field, which a compressed one would hide.
     request.headers.remove(ACCEPT_ENCODING);
     request.extensions.insert(Tried);
     let username = match usernames {
-        [username] => Some(username.clone()),
+        [username] if is_all => Some(username.clone()),
         _ => None,
     };
     let read = Read { open, door, asked, username, teaches: false, doubtful: false };
