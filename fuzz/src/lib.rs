@@ -23,7 +23,7 @@ pub use audit::{advisory, archive, database, range, version};
 pub use cookies::cookies;
 pub use keys::{cookie_header, seal, unsign_cookie};
 pub use lockfile::{lockfile_bun, lockfile_cargo, lockfile_npm, lockfile_pnpm, lockfile_yarn};
-pub use login::{login_form, login_json, outcome, place, username};
+pub use login::{login_form, login_json, login_multipart, outcome, place, username};
 pub use mending::{baseline, ignores, manifest, other_manifests};
 pub use proxy_header::proxy_header;
 pub use session::session;
@@ -55,6 +55,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("lockfile_yarn", lockfile_yarn),
     ("login_form", login_form),
     ("login_json", login_json),
+    ("login_multipart", login_multipart),
     ("manifest", manifest),
     ("other_manifests", other_manifests),
     ("origin", origin),

@@ -47,6 +47,22 @@ pub fn login_json(input: &[u8]) {
     );
 }
 
+/// Any form in parts: what is read of it has every user name that a reader sees who only looks for delimiters.
+pub fn login_multipart(input: &[u8]) {
+    let reading = credentials::of(None, &typed("multipart/form-data; boundary=b"), input);
+    is_bounded(&reading);
+    let naive = format!("\r\n{}", String::from_utf8_lossy(input));
+    let part_of = |name: &str| format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+    let said = |name: &str| -> Vec<String> {
+        let parts = naive.split("\r\n--b\r\n").skip(1);
+        let values = parts.filter_map(|part| part.strip_prefix(&*part_of(name)));
+        values.map(|value| value.split("\r\n--b").next().unwrap_or_default().to_owned()).collect()
+    };
+    if !said("password").is_empty() {
+        sees(&reading, &[said("username"), said("user[email]")].concat());
+    }
+}
+
 /// A place prints as it was written; any `Authorization` header says who or nothing.
 pub fn place(input: &[u8]) {
     prints_what_it_reads::<Place>(input);
@@ -114,7 +130,7 @@ fn sees(reading: &Reading, names: &[String]) {
                 assert!(login.usernames.contains(name), "{name:?} is not among {:?}", login.usernames);
             }
         }
-        Reading::Unreadable(_) => {}
+        Reading::Unreadable(_) | Reading::Disguised(_) => {}
         _ => assert_ne!(*reading, Reading::NoPassword, "it has a password"),
     }
 }

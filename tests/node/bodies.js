@@ -7,6 +7,7 @@ const { Readable } = require('node:stream');
 const querystring = require('node:querystring');
 const readline = require('node:readline');
 const express = require('express');
+const multer = require('multer');
 const qs = require('qs');
 
 const readers = [
@@ -14,6 +15,8 @@ const readers = [
   express.json({ type: ['json', '+json', 'text/json'], strict: false }),
   express.urlencoded({ extended: true }),
   express.urlencoded({ extended: false }),
+  multer().none(),
+  multer().any(),
 ];
 
 async function main() {

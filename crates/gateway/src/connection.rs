@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use panoply::practices::brute_force::Tried;
 use panoply::{Body, Rejection, Scheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
@@ -26,6 +27,7 @@ use crate::cuts::{Cut, Unmet};
 use crate::floods::Counted;
 use crate::forwarded::Peer;
 use crate::framing::{Outcome, Strict};
+use crate::lasting::{Answering, Lasting, Lasts};
 use crate::life::{Handed, Life, Verdict, Watched};
 use crate::proxy::{self, Answer};
 use crate::proxy_protocol::{self, Step};
@@ -168,7 +170,11 @@ enum To {
 impl Inside {
     /// It never fails: there is always an answer, and every answer went through a shield, but for the one to an
     /// authority, which asks from anywhere and as often as it likes.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Logged<Handed<Body<Answer>>>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        lasts: Lasts,
+    ) -> Response<Logged<Handed<Body<Answer>>>> {
         let open = self.open.life().begin();
         let served = self.era.load();
         let served: &Served = &served;
@@ -202,6 +208,9 @@ impl Inside {
                         "the handshake was for another site than the request",
                     )),
                     (Ok(route), To::App { .. }) => {
+                        if request.extensions().get::<Tried>().is_some() {
+                            lasts.to_the_end();
+                        }
                         let measured = served.traffic.of(route.site);
                         // At a level that is seldom on, since a span takes a place in a table that all threads share;
                         // refusals say by themselves whose they are.
@@ -284,16 +293,16 @@ async fn serve_http_1(
     let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
-        async move {
+        Answering::new(request, |request, lasts| async move {
             let awaited = request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
-            let answer = door.answer(request).await;
+            let answer = door.answer(request, lasts).await;
             match answer.status() {
                 _ if !awaited => {}
                 StatusCode::SWITCHING_PROTOCOLS => outcome.switched(),
                 _ => outcome.stayed(),
             }
             Ok::<_, Infallible>(answer)
-        }
+        })
     });
     let mut builder = http1::Builder::new();
     builder
@@ -318,7 +327,7 @@ async fn serve_http_2(
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
-        Box::pin(async move { Ok::<_, Infallible>(door.answer(request).await) })
+        Lasting::new(|lasts| async move { Ok::<_, Infallible>(door.answer(request, lasts).await) })
     });
     let stream = Tapped::new(stream, Watched(Arc::clone(inside.open.life())));
     let stream = Tapped::new(stream, Counted::new(Arc::clone(&inside.open)));

@@ -27,6 +27,7 @@ mod holders;
 mod hop;
 pub mod inventory;
 mod keys;
+mod lasting;
 mod life;
 mod listen;
 mod maintenance;

@@ -18,6 +18,8 @@ pub struct Rejection {
     headers: Option<Box<HeaderMap>>,
     evidence: Option<Box<Evidence>>,
     pub(crate) only_observed: bool,
+    /// The app had all of the request.
+    pub(crate) may_have_acted: bool,
 }
 
 /// What an operator is told of a refusal, beside its reason; no visitor ever is.
@@ -48,6 +50,7 @@ impl Rejection {
             headers: None,
             evidence: None,
             only_observed: false,
+            may_have_acted: false,
         }
     }
 
@@ -82,6 +85,13 @@ impl Rejection {
     #[must_use]
     pub fn only_observed(mut self) -> Self {
         self.only_observed = true;
+        self
+    }
+
+    /// There is no answer, but the app had all of the request, and may have done what it asks.
+    #[must_use]
+    pub fn may_have_acted(mut self) -> Self {
+        self.may_have_acted = true;
         self
     }
 

@@ -171,7 +171,11 @@ impl<'e> Exchange<'e> {
                 let cause =
                     std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 let reason = format!("the app at {target} broke the connection: {cause}");
-                let rejection = Rejection::new(StatusCode::BAD_GATEWAY, reason);
+                let mut rejection = Rejection::new(StatusCode::BAD_GATEWAY, reason);
+                if acted != Acted::Not && self.progress.is_none_or(|whole| whole.load(Ordering::Relaxed) > 0)
+                {
+                    rejection = rejection.may_have_acted();
+                }
                 let may = acted == Acted::Perhaps && self.again == Again::May;
                 let left = Left::Sent(copy.filter(|_| may));
                 (Failure::Broken, rejection, left)

@@ -6,7 +6,8 @@
 //! one more than is allowed. What is refused gets 429 with `Retry-After`, whether the account exists or not.
 //!
 //! **Leaves** a password that is guessed at once, and one that was stolen elsewhere: those take a second factor. A
-//! body that its app reads in a way of its own (multipart, XML) is no login to this practice until its path is named.
+//! body that its app reads in a way of its own (XML, MessagePack) is no login to this
+//! practice; at a path that is called like one, or where logins were seen, it counts by its address.
 //!
 //! **Defaults** the recipe's that the page points to. Ten failures in a row by one user name from one address within
 //! 90 days are let pass; one more keeps that pair out for an hour, and each time after that for twice as long, up to a
@@ -17,13 +18,13 @@
 //! cookie, is counted by itself, and does not suffer for others. Where the address is a proxy's that nobody declared,
 //! it stands for everybody and is never blocked by itself.
 //!
-//! In front of an app that panoply does not know it finds logins by itself: forms and JSON of at most 64 KiB with one
-//! password field. It tells how they ended by the answer: 400, 401, 403 and 422, a way back to the form, or a page
-//! with a password field again are failures; a way elsewhere, or another 2xx, are successes; what is unclear counts by
-//! address alone. In an app of your own a handler takes an [`Attempt`], or [`BruteForce::logins`] says where the user
-//! name is.
+//! In front of an app that panoply does not know it finds logins by itself: forms (as parts and inflated, too) and JSON
+//! of at most 64 KiB with one password field, by any method. It tells how they ended by the answer: 400, 401, 403 and
+//! 422, a way back to the form, a page with a password field again, or a few words that it was wrong are failures; a
+//! way elsewhere, or another 2xx, are successes; what is unclear counts by address alone. In an app of your own a
+//! handler takes an [`Attempt`], or [`BruteForce::logins`] says where the user name is.
 //!
-//! User names are compared as people read them (case, Unicode, white space) and kept as a keyed hash. With
+//! User names are compared as people and their providers of e-mail read them, and kept as a keyed hash. With
 //! [`Naming::Node`] keys are those that the recipe writes, so that Node counts along.
 //!
 //! ```
@@ -57,6 +58,7 @@
 
 mod answer;
 mod attempt;
+mod coding;
 pub mod credentials;
 mod device;
 mod door;
@@ -65,6 +67,7 @@ mod extract;
 mod fields;
 mod forgery;
 mod form;
+mod graphql;
 mod in_flight;
 mod json;
 mod known_paths;
@@ -72,6 +75,7 @@ mod limiters;
 mod login;
 mod login_path;
 mod metric;
+mod multipart;
 mod names;
 pub mod outcome;
 mod place;
@@ -98,6 +102,7 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use known_paths::KnownPaths;
 use limiters::Limiters;
 pub(crate) use login::Login;
+pub use login::Tried;
 pub(crate) use secrets::Secrets;
 
 /// Refuses who has failed to log in too often.

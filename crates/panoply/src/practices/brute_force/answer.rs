@@ -1,5 +1,9 @@
 //! What the body of an answer says of a login.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::fields::{Descent, folded};
 use super::json;
 
@@ -70,10 +74,78 @@ impl<'p> Tag<'p> {
 
 const INPUT: &[u8] = b"input";
 
+/// Whether a few words are that a login failed: `Incorrect username or password`, with a status of 200, as many a
+/// tutorial has it. What is longer is a page, and may say so of something else.
+pub(super) fn says_wrong(words: &[u8]) -> bool {
+    words.len() <= FEW_WORDS && has_wrong(words)
+}
+
+/// Whether a page of an error, which may be long, says so.
+pub(super) fn has_wrong(page: &[u8]) -> bool {
+    WRONG.is_match(page)
+}
+
+static WRONG: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "the words are below")]
+    AhoCorasick::builder().ascii_case_insensitive(true).build(WRONG_WORDS).expect("a few words fit")
+});
+
+/// In ASCII, whose case alone is folded; with what stands before them in most languages' word for it.
+const WRONG_WORDS: [&str; 44] = [
+    "invalid password",
+    "invalid username",
+    "invalid user",
+    "invalid email",
+    "invalid e-mail",
+    "invalid login",
+    "invalid credential",
+    "invalid name",
+    "incorrect password",
+    "incorrect username",
+    "incorrect user",
+    "incorrect email",
+    "incorrect e-mail",
+    "incorrect login",
+    "incorrect credential",
+    "incorrect name",
+    "wrong password",
+    "wrong username",
+    "wrong user",
+    "wrong email",
+    "wrong e-mail",
+    "wrong login",
+    "wrong credential",
+    "wrong name",
+    "bad credential",
+    "bad password",
+    "bad username",
+    "password incorrect",
+    "password is incorrect",
+    "password is wrong",
+    "password is invalid",
+    "password does not match",
+    "password doesn't match",
+    "password mismatch",
+    "login failed",
+    "login failure",
+    "authentication failed",
+    "user not found",
+    "no such user",
+    "unknown user",
+    "falsches passwort",
+    "passwort falsch",
+    "mot de passe incorrect",
+    "senha incorreta",
+];
+
+/// In bytes.
+const FEW_WORDS: usize = 1024;
+
 /// What JSON answers of themselves: those that fail with 200, and those that let somebody in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    /// `{"success": false}`, `{"error": "…"}`, GraphQL's `{"errors": […]}`, JSend's `{"status": "fail"}`.
+    /// `{"success": false}`, `{"error": "…"}`, GraphQL's `{"errors": […]}`, JSend's `{"status": "fail"}`, and without a
+    /// token `{"message": "Invalid password"}`.
     pub(super) failed: bool,
     /// Something to show next time.
     pub(super) has_token: bool,
@@ -81,7 +153,7 @@ pub(super) struct Said {
 
 /// Reads the beginning of a JSON answer; of what was cut off nothing is said.
 pub(super) fn said_in_json(page: &[u8]) -> Said {
-    let mut said = Said::default();
+    let (mut said, mut is_told) = (Said::default(), false);
     let _ = json::walk(&String::from_utf8_lossy(page), &Meaning::Top, &mut |meaning, values| {
         for value in values {
             match meaning {
@@ -89,10 +161,12 @@ pub(super) fn said_in_json(page: &[u8]) -> Said {
                 Meaning::Success => said.failed |= matches!(&*folded(value), "false" | "0" | "no"),
                 Meaning::Status => said.failed |= FAILURES.contains(&&*folded(value)),
                 Meaning::Token => said.has_token |= value.len() >= SHORTEST_TOKEN,
-                Meaning::Top | Meaning::Deep => {}
+                Meaning::Top | Meaning::Words => is_told |= says_wrong(value.as_bytes()),
+                Meaning::Deep => {}
             }
         }
     });
+    said.failed |= is_told && !said.has_token;
     said
 }
 
@@ -104,6 +178,7 @@ enum Meaning {
     Success,
     Status,
     Token,
+    Words,
     Deep,
 }
 
@@ -117,6 +192,7 @@ impl Descent for Meaning {
                 "error" | "errors" | "err" => Self::Error,
                 "success" | "ok" | "authenticated" | "loggedin" | "valid" => Self::Success,
                 "status" | "statuscode" | "code" | "result" => Self::Status,
+                "message" | "msg" | "detail" | "info" | "reason" | "description" => Self::Words,
                 _ => Self::Deep,
             },
             _ => Self::Deep,
@@ -178,6 +254,12 @@ mod tests {
             (r#"{"errors":[{"message":"bad password"}],"data":null}"#, true, false),
             (r#"{"status":"fail","data":{}}"#, true, false),
             (r#"{"code":401}"#, true, false),
+            (r#"{"message":"Invalid password"}"#, true, false),
+            (r#"{"msg":"Incorrect username or password!"}"#, true, false),
+            (r#""Wrong password""#, true, false),
+            (r#"{"message":"Welcome back"}"#, false, false),
+            (r#"{"message":"Invalid password twice, then","token":"eyJhbGciOi"}"#, false, true),
+            (r#"{"user":{"message":"invalid user"}}"#, false, false),
             (
                 r#"{"ok":true,"error":null,"errors":[],"err":false,"status":"success","code":200}"#,
                 false,
@@ -188,6 +270,21 @@ mod tests {
             ("no JSON", false, false),
         ] {
             assert_eq!(said_in_json(json.as_bytes()), Said { failed, has_token }, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_few_words_say_that_it_was_wrong() {
+        for (words, expected) in [
+            ("Incorrect Username and/or Password!", true),
+            ("<p>INVALID CREDENTIALS</p>", true),
+            ("Passwort falsch", true),
+            ("Welcome, tim", false),
+            ("Your password was changed", false),
+            (&format!("{}wrong password", " ".repeat(2_000)), false),
+            ("", false),
+        ] {
+            assert_eq!(says_wrong(words.as_bytes()), expected, "{words}");
         }
     }
 

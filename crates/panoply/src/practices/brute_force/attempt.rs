@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
 
-use super::door::Door;
+use super::door::{Door, Named};
 use super::outcome::Outcome;
 use super::tries::Try;
 use crate::Rejection;
@@ -44,10 +44,13 @@ impl Attempt {
     pub async fn by(&self, username: &str) -> Result<Guess, Rejection> {
         let open = match &self.0.door {
             door if door.exempt => None,
-            door => match door.begin(&[username.to_owned()]).await {
-                Ok(open) => Some(open),
-                Err(rejection) => self.refuse(rejection).map(|()| None)?,
-            },
+            door => {
+                let usernames = &[username.to_owned()];
+                match door.begin(Named::Users { usernames, is_all: true, hidden_at: None }, 1).await {
+                    Ok(open) => Some(open),
+                    Err(rejection) => self.refuse(rejection).map(|()| None)?,
+                }
+            }
         };
         Ok(Guess { open, username: username.to_owned(), attempt: self.clone() })
     }

@@ -6,7 +6,7 @@
 //! changes nothing.
 //!
 //! **Leaves** apps whose user name stands under a name that nobody would think of, beside a decoy of a usual one:
-//! there [`Place`](super::Place) says where. Passwords within a text, such as those of a GraphQL query.
+//! there [`Place`](super::Place) says where. Passwords within a text, but for that of a GraphQL query.
 //!
 //! ```
 //! use http::HeaderMap;
@@ -24,15 +24,19 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 
+use super::coding::Coding;
 use super::fields::Descent;
 use super::form::{self, Charset};
-use super::json;
+use super::graphql::{self, Given};
 use super::names::{Role, is_button};
+use super::{json, multipart};
 
 /// What a request says of who logs in.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub enum Reading {
     NoPassword,
     /// It may bring one, which nobody here can tell; the reason, for the log.
     Unreadable(&'static str),
+    /// The same, in a spelling that no browser and no client uses for a login and many apps read all the same: the
+    /// reason, for the log.
+    Disguised(&'static str),
 }
 
 /// A request that brings a password. [`Debug`](fmt::Debug) shows no name.
@@ -55,6 +62,22 @@ pub struct Login {
     /// How many fields of different names hold a password. Two are a sign-up or a change, or an attacker who added
     /// one: a path that is known as a login is not known as another thing by this.
     pub passwords: usize,
+    /// How many passwords it may try for one user: more than one where requests come as a batch.
+    pub guesses: usize,
+    /// Why the body was not read, where the query alone says all this.
+    pub(super) unread: Option<Unread>,
+}
+
+impl Login {
+    /// Whether the body may name others: it was not read, and it is the query that says all this.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.unread.is_some()
+    }
+
+    pub(super) fn of_one_guess(self) -> Self {
+        Self { guesses: 1, ..self }
+    }
 }
 
 impl fmt::Debug for Login {
@@ -65,25 +88,54 @@ impl fmt::Debug for Login {
 
 /// Reads the query of a request and its body, all of it, which is as large as the caller allows.
 ///
-/// The time is proportional to the length of both. Charsets are UTF-8 and, in forms, ISO-8859-1; a compressed body,
-/// one of another type or charset, one that is not what it says, and one with more than 16 user names or 4,096
-/// fields are unreadable.
+/// The time is proportional to the length of both. A form is urlencoded or multipart; what gzip or deflate have made
+/// small is read up to 64 KiB, since Express inflates it unasked. Charsets are UTF-8 and, in forms, ISO-8859-1. A body
+/// of another type, coding or charset, one that is not what it says, and one with more than 16 user names or 4,096
+/// fields are unreadable or disguised.
 #[must_use]
 pub fn of(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Reading {
     let mut seen = Seen::default();
     let read = read(query, headers, body, &Role::Other, &mut |role, values| seen.field(*role, values));
+    seen.variables(query, headers, body);
     // Of a body that cannot be read, what the query says is still true.
     if seen.has_password() {
-        seen.login()
+        seen.login().without(read.err())
     } else {
-        read.map_or_else(Reading::Unreadable, |()| Reading::NoPassword)
+        read.map_or_else(Unread::into_reading, |()| Reading::NoPassword)
     }
 }
 
 /// Whether [`of`] reads bodies of this type at all.
 #[must_use]
 pub fn is_form_or_json(headers: &HeaderMap) -> bool {
-    kind(headers).is_ok()
+    kind(headers).is_ok() && Coding::of(headers).is_ok()
+}
+
+impl Reading {
+    pub(super) fn without(self, unread: Option<Unread>) -> Self {
+        match self {
+            Self::Login(login) => Self::Login(Login { unread, ..login }),
+            reading => reading,
+        }
+    }
+}
+
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It says that it is something else, or is not what it says.
+    Other(&'static str),
+    /// It is what we read, in a spelling that only some readers undo.
+    Disguised(&'static str),
+}
+
+impl Unread {
+    pub(super) const fn into_reading(self) -> Reading {
+        match self {
+            Self::Other(why) => Reading::Unreadable(why),
+            Self::Disguised(why) => Reading::Disguised(why),
+        }
+    }
 }
 
 /// Shows each field of the query and of the body. An error: the body cannot be read, why.
@@ -93,51 +145,70 @@ pub(super) fn read<D: Descent>(
     body: &[u8],
     root: &D,
     seen: &mut impl FnMut(&D, &[Cow<'_, str>]),
-) -> Result<(), &'static str> {
+) -> Result<(), Unread> {
     if let Some(query) = query {
-        form::walk(query, Charset::Utf8, root, seen).ok_or(TOO_MANY_FIELDS)?;
+        form::walk(query, Charset::Utf8, root, seen).ok_or(Unread::Other(TOO_MANY_FIELDS))?;
     }
     if body.is_empty() {
         return Ok(());
     }
-    match kind(headers)? {
-        Kind::Form(charset) => form::walk(&charset.decode(body), charset, root, seen).ok_or(TOO_MANY_FIELDS),
+    let kind = kind(headers)?;
+    let body = Coding::of(headers)?.undo(body)?;
+    match kind {
+        Kind::Form(charset) => {
+            form::walk(&charset.decode(&body), charset, root, seen).ok_or(Unread::Other(TOO_MANY_FIELDS))
+        }
+        Kind::Multipart(boundary) => {
+            // Shown only when all of it is as browsers write it: half of it may have other names.
+            multipart::walk(&body, boundary, &Nothing, &mut |_, _| {})
+                .ok_or(Unread::Disguised("the body is not the multipart form that browsers write"))?;
+            multipart::walk(&body, boundary, root, seen);
+            Ok(())
+        }
         Kind::Json => {
-            let text = String::from_utf8_lossy(body);
+            let text = String::from_utf8_lossy(&body);
             // Shown only when all of it is JSON: else no parser takes it, or one that we do not know.
             json::walk(&text, &Nothing, &mut |_, _| {})
-                .ok_or("the body is not the JSON that it says it is")?;
+                .ok_or(Unread::Other("the body is not the JSON that it says it is"))?;
             json::walk(&text, root, seen);
             Ok(())
         }
     }
 }
 
-enum Kind {
+enum Kind<'h> {
     Form(Charset),
+    /// With its boundary.
+    Multipart(&'h str),
     Json,
 }
 
 /// What the body says it is. Where there are two answers to that, readers take different ones.
-fn kind(headers: &HeaderMap) -> Result<Kind, &'static str> {
-    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(CONTENT_ENCODING).iter().all(|coding| is_plain(coding.as_bytes().trim_ascii())) {
-        return Err("the body is compressed");
-    }
+fn kind(headers: &HeaderMap) -> Result<Kind<'_>, Unread> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(declared), None) = (types.next(), types.next()) else {
-        return Err("the body has no type, or several");
+    let (declared, None) = (types.next(), types.next()) else {
+        return Err(Unread::Disguised("the body has several types"));
     };
-    let declared = String::from_utf8_lossy(declared.as_bytes()).to_ascii_lowercase();
+    let Some(written) = declared.and_then(|declared| str::from_utf8(declared.as_bytes()).ok()) else {
+        return Err(Unread::Other("the body has no type"));
+    };
+    let declared = written.to_ascii_lowercase();
     let (media, parameters) = declared.split_once(';').unwrap_or((&declared, ""));
     let media = media.trim();
+    let is_form = media == "application/x-www-form-urlencoded";
+    let is_multipart = media == "multipart/form-data";
     let is_json = matches!(media, "application/json" | "text/json" | "application/x-json")
         || (media.starts_with("application/") && media.ends_with("+json"));
+    if !(is_form || is_multipart || is_json) {
+        return Err(Unread::Other("the body is neither a form nor JSON"));
+    }
     match charset(parameters) {
-        Some(charset) if media == "application/x-www-form-urlencoded" => Ok(Kind::Form(charset)),
+        Some(charset) if is_form => Ok(Kind::Form(charset)),
         Some(Charset::Utf8) if is_json => Ok(Kind::Json),
-        Some(_) => Err("the body is neither a form nor JSON"),
-        None => Err("the body is in a charset that is not read"),
+        Some(Charset::Utf8) if is_multipart => multipart::boundary(written)
+            .map(Kind::Multipart)
+            .ok_or(Unread::Disguised("the body has no boundary, or several")),
+        _ => Err(Unread::Disguised("the body is in a charset that is not read")),
     }
 }
 
@@ -178,6 +249,10 @@ pub(super) struct Seen {
     usernames: Vec<String>,
     perhaps: Vec<String>,
     passwords: Vec<u64>,
+    /// The values of each, hashed: a batch brings the same field many times.
+    guesses: BTreeSet<(u64, u64)>,
+    /// Variables of GraphQL, and what they are given to.
+    variables: Vec<(String, Role)>,
     /// The field before this one.
     before: Vec<String>,
     /// The field before the first password: where nothing else says who it is, it does.
@@ -202,9 +277,36 @@ impl Seen {
                 if self.passwords.len() < MOST_NAMES && !self.passwords.contains(&number) {
                     self.passwords.push(number);
                 }
+                let mut hasher = DefaultHasher::new();
+                values.hash(&mut hasher);
+                self.guesses.insert((number, hasher.finish()));
             }
+            Role::Document => values.iter().for_each(|document| self.document(document)),
             Role::Other => self.before = values.iter().map(ToString::to_string).collect(),
             Role::Aside => {}
+        }
+    }
+
+    /// What a GraphQL text gives to arguments that are called so.
+    fn document(&mut self, document: &str) {
+        graphql::walk(document, &mut |argument, given| match (Role::Other.enter(argument), given) {
+            (Role::Other | Role::Document | Role::Aside, _) => {}
+            (role, Given::Text(text)) => self.field(role, &[text]),
+            (role, Given::Variable(name)) if self.variables.len() < MOST_NAMES => {
+                self.variables.push((name.to_owned(), role));
+            }
+            (_, Given::Variable(_)) => self.has_too_many = true,
+        });
+    }
+
+    /// The values of variables that the text gives to a user name or a password, however they are called.
+    fn variables(&mut self, query: Option<&str>, headers: &HeaderMap, body: &[u8]) {
+        let variables = std::mem::take(&mut self.variables);
+        if !variables.is_empty() {
+            let root = Renamed { variables: &variables, role: Role::Aside };
+            let _ = read(query, headers, body, &root, &mut |renamed: &Renamed<'_>, values| {
+                self.field(renamed.role, values);
+            });
         }
     }
 
@@ -222,7 +324,19 @@ impl Seen {
         if self.has_too_many {
             return Reading::Unreadable("the body has too many user names");
         }
-        Reading::Login(Login { usernames: self.usernames, passwords: self.passwords.len() })
+        let of_each = self.passwords.iter().map(|password| {
+            let from = (*password, 0);
+            self.guesses.range(from..).take_while(|(number, _)| number == password).count()
+        });
+        // With several users in one batch each has a password of its own.
+        let others = self.usernames.len().saturating_sub(1);
+        let guesses = of_each.max().unwrap_or_default().saturating_sub(others).max(1);
+        Reading::Login(Login {
+            passwords: self.passwords.len(),
+            usernames: self.usernames,
+            guesses,
+            unread: None,
+        })
     }
 
     fn login(mut self) -> Reading {
@@ -238,6 +352,20 @@ impl Seen {
             self.usernames(&next_to_password);
         }
         self.named()
+    }
+}
+
+/// Below a variable's name, what its value is given to; elsewhere aside.
+#[derive(Clone)]
+struct Renamed<'v> {
+    variables: &'v [(String, Role)],
+    role: Role,
+}
+
+impl Descent for Renamed<'_> {
+    fn enter(&self, part: &str) -> Self {
+        let named = self.variables.iter().find(|(name, _)| name == part);
+        Self { role: named.map_or(self.role, |(_, role)| *role), ..self.clone() }
     }
 }
 
@@ -280,7 +408,7 @@ mod tests {
 
     fn login(usernames: &[&str], passwords: usize) -> Reading {
         let usernames = usernames.iter().map(ToString::to_string).collect();
-        Reading::Login(Login { usernames, passwords })
+        Reading::Login(Login { usernames, passwords, guesses: 1, unread: None })
     }
 
     #[test]
@@ -325,7 +453,28 @@ mod tests {
                 1,
             ),
             (JSON, r#"{"variables":{"email":"tim","password":"x"},"query":"mutation"}"#, &["tim"], 1),
+            (
+                JSON,
+                r#"{"query":"mutation($p:String!){login(email:\"tim\",password:$p){id}}","variables":{"p":"x"}}"#,
+                &["tim"],
+                1,
+            ),
+            (
+                JSON,
+                r#"{"variables":{"u":"tim","p":"x"},"query":"{login(user:$u,pass:$p){id}}"}"#,
+                &["tim"],
+                1,
+            ),
+            (FORM, "query={login(user:%22tim%22,pass:%22x%22){id}}", &["tim"], 1),
             (JSON, r#"{"x":"\ud800","n":1e999,"username":"tim","password":"x"}"#, &["tim"], 1),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundaryA1",
+                "------WebKitFormBoundaryA1\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\ntim\r\n\
+                 ------WebKitFormBoundaryA1\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nx\r\n\
+                 ------WebKitFormBoundaryA1--\r\n",
+                &["tim"],
+                1,
+            ),
             ("application/vnd.api+json; charset=utf-8", r#"{"email":"tim","password":"x"}"#, &["tim"], 1),
         ] {
             assert_eq!(of(None, &headers(kind), body.as_bytes()), login(usernames, passwords), "{body}");
@@ -337,7 +486,12 @@ mod tests {
         for (query, kind, body, expected) in [
             ("username=tim", FORM, "password=x", login(&["tim"], 1)), // as passport-local does
             ("username=tim&password=x", "", "", login(&["tim"], 1)),
-            ("username=tim&password=x", "text/plain", "?", login(&["tim"], 1)),
+            (
+                "username=tim&password=x",
+                "text/plain",
+                "?",
+                login(&["tim"], 1).without(Some(Unread::Other("the body is neither a form nor JSON"))),
+            ),
             ("username=tim", JSON, r#"{"username":"ann","password":"x"}"#, login(&["tim", "ann"], 1)),
             ("next=/account", FORM, "username=tim&password=x", login(&["tim"], 1)),
             ("q=shoes", "", "", Reading::NoPassword),
@@ -349,32 +503,61 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_so() {
         let many: String = (0..17).map(|at| format!("username={at}&")).collect();
-        for (kind, body, is_unreadable) in [
-            (FORM, "q=shoes", false),
-            (JSON, r#"{"q":"shoes"}"#, false),
-            (JSON, "", false),
-            (JSON, "username=tim&password=x", true),
-            (JSON, r#"{"username":"tim","password":"x""#, true),
-            (JSON, r#"{"username":"tim","password":"x"}}"#, true),
-            (FORM, &format!("{many}password=x"), true),
-            (FORM, &format!("{}username=tim&password=x", "a=1&".repeat(4_095)), true),
-            ("", "username=tim&password=x", true),
-            ("text/plain", r#"{"username":"tim"}"#, true),
-            ("multipart/form-data; boundary=x", "--x", true),
-            ("application/json; charset=utf-16", "{}", true),
-            ("application/x-www-form-urlencoded; charset=utf-7", "q=1", true),
-            ("application/x-www-form-urlencoded; charset=utf-8; charset=iso-8859-1", "q=1", true),
+        for (kind, body, expected) in [
+            (FORM, "q=shoes", "no password"),
+            (JSON, r#"{"q":"shoes"}"#, "no password"),
+            (JSON, "", "no password"),
+            (JSON, "username=tim&password=x", "unreadable"),
+            (JSON, r#"{"username":"tim","password":"x""#, "unreadable"),
+            (JSON, r#"{"username":"tim","password":"x"}}"#, "unreadable"),
+            (FORM, &format!("{many}password=x"), "unreadable"),
+            (FORM, &format!("{}username=tim&password=x", "a=1&".repeat(4_095)), "unreadable"),
+            ("", "username=tim&password=x", "unreadable"),
+            ("text/plain", r#"{"username":"tim"}"#, "unreadable"),
+            ("multipart/form-data; boundary=x", "--x", "disguised"),
+            ("multipart/form-data", "--x", "disguised"),
+            (
+                "multipart/form-data; boundary=x",
+                "--x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nx\r\n--x\r\n?\r\n--x--",
+                "disguised",
+            ),
+            ("application/json; charset=utf-16", "{}", "disguised"),
+            ("application/x-www-form-urlencoded; charset=utf-7", "q=1", "disguised"),
+            ("application/x-www-form-urlencoded; charset=utf-8; charset=iso-8859-1", "q=1", "disguised"),
         ] {
-            let reading = of(None, &headers(kind), body.as_bytes());
-            assert_eq!(matches!(reading, Reading::Unreadable(_)), is_unreadable, "{kind}: {body}");
-            assert!(is_unreadable || reading == Reading::NoPassword, "{kind}: {body}");
+            let told = match of(None, &headers(kind), body.as_bytes()) {
+                Reading::Login(_) => "login",
+                Reading::NoPassword => "no password",
+                Reading::Unreadable(_) => "unreadable",
+                Reading::Disguised(_) => "disguised",
+            };
+            assert_eq!(told, expected, "{kind}: {body}");
         }
-        let mut compressed = headers(FORM);
-        compressed.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert_eq!(of(None, &compressed, b"x"), Reading::Unreadable("the body is compressed"));
         let mut twice = headers(FORM);
         twice.append(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        assert!(matches!(of(None, &twice, b"x"), Reading::Unreadable(_)));
+        assert!(matches!(of(None, &twice, b"x"), Reading::Disguised(_)));
+    }
+
+    #[test]
+    fn each_password_of_a_batch_is_a_guess() {
+        for (kind, body, guesses) in [
+            (FORM, "username=tim&password=x", 1),
+            (FORM, "username=tim&password=x&password=x", 1),
+            (FORM, "username=tim&password[]=x&password[]=y&password[]=z", 3),
+            (FORM, "username=tim&password=x&password2=y", 1),
+            (JSON, r#"[{"user":"tim","password":"x"},{"user":"tim","password":"y"}]"#, 2),
+            (JSON, r#"[{"user":"tim","password":"x"},{"user":"ann","password":"y"}]"#, 1),
+            (
+                JSON,
+                r#"{"query":"{a:login(user:\"tim\",pass:\"1\"){id}b:login(user:\"tim\",pass:\"2\"){id}}"}"#,
+                2,
+            ),
+        ] {
+            match of(None, &headers(kind), body.as_bytes()) {
+                Reading::Login(login) => assert_eq!(login.guesses, guesses, "{body}"),
+                reading => panic!("{reading:?}: {body}"),
+            }
+        }
     }
 
     #[test]

@@ -5,10 +5,24 @@ use http::request::Parts;
 
 use super::device::Device;
 use super::limiters::Limiters;
+use super::login_path::spelled;
 use super::tries::{Ip, Try, User, Who};
 use super::{Naming, Settings, username};
 use crate::client::Client;
 use crate::{Rejection, Scheme, Visit, World};
+
+/// Who somebody says to be, as far as his request tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named<'n> {
+    /// Any of these; and, where a part of the request is hidden from us, who does so at that path.
+    Users { usernames: &'n [String], is_all: bool, hidden_at: Option<&'n str> },
+    /// There is a password and no user: there may be only one, or the path says which.
+    Nobody { path: &'n str },
+    /// It is hidden from us and not from the app: whoever does so at a path is one user there.
+    Disguised { path: &'n str },
+    /// Nothing was read of it.
+    Unread,
+}
 
 /// Where a visitor stands with what he brings, before he says who he is.
 #[derive(Clone, Debug)]
@@ -49,15 +63,15 @@ impl Door {
         }
     }
 
-    /// Asks whether the visitor may try to log in as any of `usernames`; as none, where they could not be read.
-    pub(super) async fn begin(&self, usernames: &[String]) -> Result<Try, Rejection> {
+    /// Asks whether the visitor may try so many passwords as who he is `named`.
+    pub(super) async fn begin(&self, named: Named<'_>, guesses: u32) -> Result<Try, Rejection> {
         let limiters = Limiters::of(&self.settings, self.observed);
-        Try::begin(Arc::clone(&self.world), limiters, self.who(usernames)).await
+        Try::begin(Arc::clone(&self.world), limiters, self.who(named), guesses).await
     }
 
     /// Counts a try that was refused unread.
     pub(super) async fn charge_ip(&self) -> Result<(), Rejection> {
-        self.begin(&[]).await?.end(super::outcome::Outcome::Unclear).await
+        self.begin(Named::Unread, 1).await?.end(super::outcome::Outcome::Unclear).await
     }
 
     /// The line that makes the browser trusted for `username`, where that is wanted and new, and the way is secret.
@@ -81,12 +95,12 @@ impl Door {
     }
 
     /// In the names under which it is counted.
-    fn who(&self, usernames: &[String]) -> Who {
+    fn who(&self, named: Named<'_>) -> Who {
         let name = match self.settings.keys {
             Naming::Hashed => self.client.household(),
             Naming::Node => self.client.ip().to_string(),
         };
-        let user = |username: &String| {
+        let user = |username: &String, is_sure: bool| {
             let hash = self.hash(username);
             let trusted = self.device.as_ref().filter(|device| device.knows(&hash));
             let from = trusted.map_or(&*name, Device::id);
@@ -98,12 +112,37 @@ impl Door {
                 pair: format!("{user}_{from}"),
                 shown: format!("{shown}_{from}"),
                 trusted: trusted.is_some(),
-                name: user,
+                name: Some(user),
+                is_sure,
             }
         };
-        let mut users: Vec<User> = usernames.iter().map(user).collect();
+        let mut users: Vec<User> = match named {
+            Named::Users { usernames, is_all, hidden_at } => {
+                let hidden = hidden_at.and_then(|path| self.stand_in("disguised", path, &name));
+                usernames.iter().map(|username| user(username, is_all)).chain(hidden).collect()
+            }
+            Named::Nobody { path } => self.stand_in("nobody", path, &name).into_iter().collect(),
+            Named::Disguised { path } => self.stand_in("disguised", path, &name).into_iter().collect(),
+            Named::Unread => Vec::new(),
+        };
         users.sort_unstable_by(|one, other| one.pair.cmp(&other.pair));
         users.dedup_by(|one, other| one.pair == other.pair);
         Who { ip: Ip { name, stands_for_one: self.client.stands_for_one() }, users }
+    }
+
+    /// The user whom all at `path` share who name none. No user can be called so: in the spelling of one there is no NUL.
+    ///
+    /// Where nobody is named there is a count with the address, and none from everywhere: it may be all of a site's
+    /// users. The recipe for Express knows neither.
+    fn stand_in(&self, kind: &str, path: &str, from: &str) -> Option<User> {
+        if self.settings.keys == Naming::Node {
+            return None;
+        }
+        let path: Vec<u8> = spelled(path).collect();
+        let name = format!("\0{kind} {}", path.escape_ascii());
+        let name = self.settings.secrets(&self.world).hash(self.settings.scope, &name);
+        let pair = format!("{name}_{from}");
+        let is_sure = kind == "nobody";
+        Some(User { shown: pair.clone(), pair, trusted: false, name: (!is_sure).then_some(name), is_sure })
     }
 }

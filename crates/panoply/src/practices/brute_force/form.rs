@@ -84,7 +84,7 @@ fn show_halves<D: Descent>(
 }
 
 /// The name as qs and PHP read it, who overlook what stands between a `]` and the next `[`, or the end; Rack does not.
-fn without_remainders(name: &str) -> Option<String> {
+pub(super) fn without_remainders(name: &str) -> Option<String> {
     let mut groups = name.split(']');
     let first = groups.next().filter(|first| first.contains('['))?;
     let rest: Vec<&str> =

@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use percent_encoding::percent_decode_str;
+use super::login_path::spelled;
 
 /// The paths at which passwords were tried and judged, so that a body which cannot be read is no way around there.
 ///
@@ -41,13 +41,11 @@ impl Table {
         }
     }
 
-    /// However the path is written: routers decode it, fold its case and forgive a slash at the end.
+    /// However the path is written.
     fn place(&self, scope: u64, path: &str) -> Option<(&AtomicU64, u64)> {
         let mut hash = self.hasher.build_hasher();
         hash.write_u64(scope);
-        for byte in percent_decode_str(path.trim_end_matches('/')) {
-            hash.write_u8(byte.to_ascii_lowercase());
-        }
+        spelled(path).for_each(|byte| hash.write_u8(byte));
         let hash = hash.finish();
         let word = usize::try_from(hash >> 32).unwrap_or_default() % WORDS;
         Some((self.bits.get(word)?, 1 << (hash % 64)))
@@ -76,6 +74,9 @@ mod tests {
             (1, "/login/", true),
             (1, "/LOGIN", true),
             (1, "/%6Cogin", true),
+            (1, "//login", true),
+            (1, "/login;v=1", true),
+            (1, "/login/;v=1/", true),
             (2, "/login", false),
             (1, "/logins", false),
             (1, "/", false),

@@ -1,18 +1,16 @@
 //! A login on its way through the shield: read before the app sees it, judged by what the app answers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, SET_COOKIE};
 use http::request::Parts;
 use http::response::Parts as ResponseParts;
 use http::{Method, StatusCode};
 use http_body::Body as HttpBody;
-use percent_encoding::percent_decode_str;
 
-use super::credentials::{self, Reading};
-use super::door::Door;
+use super::credentials::{self, Reading, Unread};
+use super::door::{Door, Named};
 use super::outcome::{self, Asked, Outcome};
 use super::tries::Try;
 use super::{Attempt, BruteForce, Place, Settings, is_login};
@@ -39,9 +37,15 @@ pub(crate) struct Read {
     username: Option<String>,
     /// Whether a path at which this is judged is one of logins.
     teaches: bool,
-    /// It may be no login at all: see [`may_be_settings`].
+    /// It may be no login at all: see [`brings_a_session`].
     doubtful: bool,
 }
+
+/// An extension of a request whose answer tells how a login ended: whoever asks the app is to wait for its answer, also
+/// where the visitor does not.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Tried;
 
 impl BruteForce {
     /// Whether a request may be a login; most are not, and cost no more than this.
@@ -49,12 +53,7 @@ impl BruteForce {
         let settings = &*self.0;
         let may_be = match &settings.username {
             Some(place) => place.may_be_in(request),
-            None if settings.finds_logins => {
-                request.method == Method::POST
-                    && (credentials::is_form_or_json(&request.headers)
-                        || request.uri.query().is_some()
-                        || settings.knows(visit, world))
-            }
+            None if settings.finds_logins => settings.may_be_login(visit, request, world),
             // The handler asks whoever it is.
             None => return !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS),
         };
@@ -92,32 +91,26 @@ async fn named<B: HttpBody<Error: Into<BoxError>>>(
     request: &mut Parts,
     body: RequestBody<B>,
 ) -> (RequestBody<B>, Result<(), Rejection>) {
+    let path = visit.uri.path().to_owned();
     if !place.is_in_body() {
         let reading = place.read(request.uri.query(), &request.headers, b"");
-        return (body, try_it(door, usernames(reading), visit, request, Bytes::new(), false).await);
-    }
-    if let Some(status) = unmeasured(request, &body) {
-        return (
-            body,
-            door.charge_ip()
-                .await
-                .and(Err(refusal(status, "the body of a login has no length, or too much of it"))),
-        );
+        return (body, try_it(door, &reading, &path, visit, request, Bytes::new()).await);
     }
     let Held { body, extent } = body.read(MOST).await;
-    let reading = match &extent {
-        Extent::Whole(bytes) => place.read(request.uri.query(), &request.headers, bytes),
-        Extent::TooLarge => Reading::Unreadable(TOO_LARGE),
+    let (status, why) = match &extent {
+        Extent::Whole(bytes) => match place.read(request.uri.query(), &request.headers, bytes) {
+            Reading::Unreadable(why) | Reading::Disguised(why) => (StatusCode::BAD_REQUEST, why),
+            reading => {
+                let bytes = bytes.clone();
+                return (body, try_it(door, &reading, &path, visit, request, bytes).await);
+            }
+        },
+        Extent::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE),
         Extent::Broken => return (body, Ok(())), // the app will see no end of it
     };
-    let verdict = match (reading, extent) {
-        // What we cannot read the app may.
-        (Reading::Unreadable(why), _) => {
-            door.charge_ip().await.and(Err(refusal(StatusCode::BAD_REQUEST, format!("of a login {why}"))))
-        }
-        (reading, extent) => try_it(door, usernames(reading), visit, request, bytes_of(extent), false).await,
-    };
-    (body, verdict)
+    // What we cannot read the app may.
+    let refused = Rejection::by(Practice::BruteForce, status, format!("of a login {why}"));
+    (body, door.charge_ip().await.and(Err(refused)))
 }
 
 /// A form that may be a login, or something else.
@@ -127,56 +120,95 @@ async fn found<B: HttpBody<Error: Into<BoxError>>>(
     request: &mut Parts,
     body: RequestBody<B>,
 ) -> (RequestBody<B>, Result<(), Rejection>) {
-    let is_known = door.settings.knows(visit, &door.world);
-    let query = request.uri.query();
-    let (body, extent) = if credentials::is_form_or_json(&request.headers) {
+    let path = visit.uri.path().to_owned();
+    let (is_known, is_called_so) = (door.settings.knows(visit, &door.world), is_login(&path));
+    let (body, extent) = if body.is_end_stream() || credentials::is_form_or_json(&request.headers) {
         let held = body.read(MOST).await;
-        (held.body, held.extent)
+        (held.body, Some(held.extent))
     } else {
-        (body, Extent::TooLarge)
+        (body, None)
     };
+    let of = |bytes| credentials::of(request.uri.query(), &request.headers, bytes);
     let reading = match &extent {
-        Extent::Whole(bytes) => credentials::of(query, &request.headers, bytes),
+        Some(Extent::Whole(bytes)) => of(bytes),
         // What the query says is still true: passport looks there too.
-        Extent::TooLarge => match credentials::of(query, &request.headers, b"") {
-            Reading::Login(login) => Reading::Login(login),
-            _ => Reading::Unreadable(TOO_LARGE),
+        Some(Extent::TooLarge) => match of(b"") {
+            login @ Reading::Login(_) => login.without(Some(Unread::Disguised(TOO_LARGE))),
+            _ => Reading::Disguised(TOO_LARGE),
         },
-        Extent::Broken => return (body, Ok(())),
+        Some(Extent::Broken) => return (body, Ok(())),
+        None => of(UNSEEN),
     };
-    let is_login = match &reading {
-        // Two passwords are a sign-up or a change of one; but not where logins were seen, or a second would be a way
-        // around.
-        Reading::Login(login) => login.passwords == 1 || is_known,
-        Reading::Unreadable(_) => is_known,
+    let may_be_one = match &reading {
+        // Two passwords are a sign-up or a change of one; but not where logins are, or a second would be a way around.
+        Reading::Login(login) => login.passwords == 1 || is_known || is_called_so,
+        Reading::Unreadable(_) | Reading::Disguised(_) => is_known || is_called_so,
         Reading::NoPassword => false,
     };
-    if !is_login {
+    if !may_be_one {
         return (body, Ok(()));
     }
-    let doubtful = !is_known && may_be_settings(visit, request);
-    let teaches = matches!(reading, Reading::Login(_)) && !doubtful;
-    let verdict = try_it(door, usernames(reading), visit, request, bytes_of(extent), teaches).await;
-    if doubtful && let Some(Login::Read(read)) = &mut visit.login {
-        read.doubtful = true;
+    let reading = match reading {
+        // Where the app takes what we cannot read beside what we can, there may be clients that send nothing else.
+        Reading::Disguised(why) if !(is_known && is_called_so) => Reading::Unreadable(why),
+        Reading::Login(login) if login.is_partial() && !(is_known && is_called_so) => {
+            Reading::Login(login).without(Some(Unread::Other(TOO_LARGE)))
+        }
+        reading => reading,
+    };
+    let doubtful = !is_known && !is_called_so && brings_a_session(request);
+    let bytes = match extent {
+        Some(Extent::Whole(bytes)) => bytes,
+        _ => Bytes::new(),
+    };
+    let reading = match reading {
+        // Elsewhere a list of passwords is one of settings, or of people who are signed up.
+        Reading::Login(login) if !(is_called_so || is_known && is_graphql(&path)) => {
+            Reading::Login(login.of_one_guess())
+        }
+        reading => reading,
+    };
+    let verdict = try_it(door, &reading, &path, visit, request, bytes).await;
+    if let Some(Login::Read(read)) = &mut visit.login {
+        read.doubtful = doubtful;
+        read.teaches = matches!(reading, Reading::Login(_)) && !doubtful;
     }
     (body, verdict)
 }
 
 async fn try_it(
     door: Door,
-    usernames: Vec<String>,
+    reading: &Reading,
+    path: &str,
     visit: &mut Visit,
     request: &mut Parts,
     bytes: Bytes,
-    teaches: bool,
 ) -> Result<(), Rejection> {
-    let open = door.begin(&usernames).await?;
+    let (usernames, guesses) = match reading {
+        Reading::Login(login) => (&*login.usernames, u32::try_from(login.guesses).unwrap_or(u32::MAX)),
+        _ => (&[][..], 1),
+    };
+    let named = match reading {
+        Reading::Login(login) if usernames.is_empty() && !login.is_partial() => Named::Nobody { path },
+        Reading::Login(login) => {
+            let hidden_at = matches!(login.unread, Some(Unread::Disguised(_))).then_some(path);
+            Named::Users { usernames, is_all: !login.is_partial(), hidden_at }
+        }
+        Reading::Disguised(_) => Named::Disguised { path },
+        Reading::NoPassword | Reading::Unreadable(_) => Named::Unread,
+    };
+    let is_all = !matches!(named, Named::Users { is_all: false, .. });
+    let open = door.begin(named, guesses).await?;
     let asked = Asked::of(request, &bytes);
     // A page is looked at for its password field, which a compressed one would hide.
     request.headers.remove(ACCEPT_ENCODING);
-    let username = <[String; 1]>::try_from(usernames).ok().map(|[username]| username);
-    visit.login = Some(Login::Read(Box::new(Read { open, door, asked, username, teaches, doubtful: false })));
+    request.extensions.insert(Tried);
+    let username = match usernames {
+        [username] if is_all => Some(username.clone()),
+        _ => None,
+    };
+    let read = Read { open, door, asked, username, teaches: false, doubtful: false };
+    visit.login = Some(Login::Read(Box::new(read)));
     Ok(())
 }
 
@@ -185,7 +217,9 @@ impl Login {
     pub(crate) async fn unanswered(self, rejection: &Rejection) {
         // It was never reached, or never got the whole request; else it may have looked at the password.
         let outcome = match rejection.status {
-            StatusCode::BAD_GATEWAY | StatusCode::BAD_REQUEST => Outcome::NoGuess,
+            StatusCode::BAD_GATEWAY | StatusCode::BAD_REQUEST if !rejection.may_have_acted => {
+                Outcome::NoGuess
+            }
             _ => Outcome::Unclear,
         };
         let open = match self {
@@ -266,18 +300,37 @@ impl Read {
 }
 
 impl Settings {
+    /// Most requests are not, and cost no more than this. An app may take a login by any method, and passport looks into
+    /// the query of each; but who searches or looks at a page with a method of those is not to wait.
+    fn may_be_login(&self, visit: &Visit, request: &Parts, world: &World) -> bool {
+        let is_where_logins_are = || self.knows(visit, world) || is_login(visit.uri.path());
+        let has_query = request.uri.query().is_some();
+        match request.method {
+            Method::OPTIONS => false,
+            Method::GET | Method::HEAD => {
+                (has_query || request.headers.contains_key(CONTENT_TYPE)) && is_where_logins_are()
+            }
+            _ => has_query || credentials::is_form_or_json(&request.headers) || is_where_logins_are(),
+        }
+    }
+
     fn knows(&self, visit: &Visit, world: &World) -> bool {
         world.login_paths.knows(self.scope, visit.uri.path())
     }
 }
 
-/// Whether a form with a password may be one of settings: somebody who has a session, at a path that is not called
-/// like a login, tells the app a mail server's password, say, and is led back to the form when that is saved. What
-/// would be a failed login elsewhere is unclear there, unless the app says 401 or 403; whoever brings a session of his
-/// own making so has an address's tries, and no more.
-fn may_be_settings(visit: &Visit, request: &Parts) -> bool {
-    let path = percent_decode_str(visit.uri.path()).decode_utf8_lossy();
-    !is_login(&path) && cookie_header::pairs(&request.headers).any(|cookie| names_a_session(cookie.name()))
+/// Whether a form with a password may be one of settings: somebody who has a session, or a client's token, at a path
+/// that is not called like a login, tells the app a mail server's password, say, and is led back to the form when that
+/// is saved. What would be a failed login elsewhere is unclear there, unless the app says 401 or 403; whoever brings a
+/// session of his own making so has an address's tries, and no more.
+fn brings_a_session(request: &Parts) -> bool {
+    request.headers.contains_key(AUTHORIZATION)
+        || cookie_header::pairs(&request.headers).any(|cookie| names_a_session(cookie.name()))
+}
+
+/// One path for everything, logins among it.
+fn is_graphql(path: &str) -> bool {
+    path.trim_end_matches('/').to_ascii_lowercase().ends_with("/graphql")
 }
 
 fn is_denial(status: StatusCode) -> bool {
@@ -293,41 +346,10 @@ fn of_status(status: StatusCode) -> Outcome {
     }
 }
 
-/// A login has a body, and says how long it is: what is held is bounded before it is read.
-fn unmeasured<B: HttpBody<Error: Into<BoxError>>>(
-    request: &Parts,
-    body: &RequestBody<B>,
-) -> Option<StatusCode> {
-    let is_chunked = request.headers.contains_key(TRANSFER_ENCODING);
-    match body.size_hint().exact() {
-        Some(length) if length > MOST as u64 => Some(StatusCode::PAYLOAD_TOO_LARGE),
-        Some(_) => None,
-        None if is_chunked || !request.headers.contains_key(CONTENT_LENGTH) => {
-            Some(StatusCode::LENGTH_REQUIRED)
-        }
-        None => None,
-    }
-}
-
-fn bytes_of(extent: Extent) -> Bytes {
-    match extent {
-        Extent::Whole(bytes) => bytes,
-        Extent::TooLarge | Extent::Broken => Bytes::new(),
-    }
-}
-
-fn usernames(reading: Reading) -> Vec<String> {
-    match reading {
-        Reading::Login(login) => login.usernames,
-        Reading::NoPassword | Reading::Unreadable(_) => Vec::new(),
-    }
-}
-
-fn refusal(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Rejection {
-    Rejection::by(Practice::BruteForce, status, reason)
-}
-
 /// No login is larger.
 const MOST: usize = 64 * 1024;
 
-const TOO_LARGE: &str = "the body is too large, or of another type";
+const TOO_LARGE: &str = "the body is too large";
+
+/// Stands for a body that is not looked at, since its type says that it could not be read.
+const UNSEEN: &[u8] = b"?";

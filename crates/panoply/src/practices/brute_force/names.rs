@@ -17,6 +17,8 @@ pub(super) enum Role {
     Password(u64),
     /// It says who somebody is, in the place of a password: `{"password": {"username": …}}`.
     Both(u64),
+    /// The text of a GraphQL query, which may have a password in it.
+    Document,
     /// It is never typed: a token, a button, a page to go to.
     Aside,
 }
@@ -35,6 +37,7 @@ impl Descent for Role {
             // Symfony's `plainPassword[first]` and `plainPassword[second]`.
             Self::Password(number) | Self::Both(number) => Self::Password(numbered(*number, &name)),
             _ if ASIDE.iter().any(|word| name.contains(word)) || ASIDE_ALONE.contains(&&*name) => Self::Aside,
+            _ if name == "query" => Self::Document,
             _ => Self::Other,
         }
     }
@@ -249,6 +252,7 @@ mod tests {
             Role::Password(_) => "password",
             Role::Both(_) => "both",
             Role::Aside => "aside",
+            Role::Document => "document",
         }
     }
 
@@ -274,6 +278,7 @@ mod tests {
                 "aside",
                 "_csrf authenticity_token remember_me commit_submit utf8 _method g-recaptcha-response __VIEWSTATE",
             ),
+            ("document", "query Query"),
             (
                 "other",
                 "forgot_password remember-password password_reset_token passwordless password_hint title q bypass \

@@ -12,7 +12,9 @@
 //! | a page with a password field | failure |
 //! | a page that could not be read | unclear |
 //! | JSON that says `"success": false`, `"error": …` or the like | failure |
+//! | a few words, in JSON or alone, that the password was wrong | failure |
 //! | another 2xx | success |
+//! | 404, 409, 500 and words that the password was wrong | failure |
 //! | all else: 404, 405, 429, 5xx | unclear |
 //!
 //! A success is sure where a session cookie is set that the visitor had not, or JSON holds a token.
@@ -20,15 +22,15 @@
 //! **Stops** an attacker who has a part in the answer: a new session cookie makes no success of a 4xx, since
 //! express-session by its defaults (`saveUninitialized: true`) gives one to every visitor without cookies, and so to
 //! every guess; a page that says what the request said proves no stale token. **Leaves** apps whose failure looks like
-//! others' success, such as a redirect to the front page, or JSON with 200 and only a sentence: name the route and its
-//! signs.
+//! others' success, such as a redirect to the front page, or a sentence in a language that is not known here: name the
+//! route and its signs.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, LOCATION, REFERER, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
-use super::answer::{has_password_field, said_in_json};
+use super::answer::{has_password_field, has_wrong, said_in_json, says_wrong};
 use super::redirect::{Led, led, resolved};
 use super::{Signs, forgery};
 use crate::cookie_header;
@@ -119,9 +121,8 @@ pub fn wants_page(signs: &Signs, status: StatusCode, headers: &HeaderMap) -> Opt
         _ if kind == Kind::Compressed => None,
         _ if is_named => Some(LONGEST_PAGE),
         (200..=299, Kind::Page) => Some(LONGEST_PAGE),
-        (200..=299, Kind::Json) | (400 | 403 | 422, Kind::Page | Kind::Json | Kind::Text) => {
-            Some(LONGEST_NOTE)
-        }
+        (200..=299, Kind::Json | Kind::Text)
+        | (400 | 403 | 404 | 409 | 422 | 500, Kind::Page | Kind::Json | Kind::Text) => Some(LONGEST_NOTE),
         _ => None,
     }
 }
@@ -158,6 +159,8 @@ pub fn of(
         200..=299 if signs.are_in_the_page() && page.is_none() => Outcome::Unclear,
         200..=299 if signs.settle(status) => success,
         200..=299 => of_page(Kind::of(headers), page, sets_session),
+        // `throw new Error('Invalid password')`, and `No such user`.
+        404 | 409 | 500 if page.is_some_and(has_wrong) => Outcome::Failure,
         _ => Outcome::Unclear,
     }
 }
@@ -173,6 +176,7 @@ fn of_page(kind: Kind, page: Option<&[u8]>, sets_session: bool) -> Outcome {
                 Outcome::Success { sure: sets_session || said.has_token }
             }
         }
+        (Kind::Page | Kind::Text, Some(page)) if says_wrong(page) => Outcome::Failure,
         (Kind::Page | Kind::Json | Kind::Compressed, None) => Outcome::Unclear,
         _ => Outcome::Success { sure: sets_session },
     }
@@ -335,8 +339,14 @@ mod tests {
             (200, &[JSON, "content-encoding: br"], "{}", UNCLEAR),
             (200, &[JSON], r#"{"success":false}"#, FAILURE),
             (200, &["content-type: text/plain"], FORM_AGAIN, SUCCESS),
+            (200, &["content-type: text/plain"], "Wrong password", FAILURE),
+            (200, &[HTML, "set-cookie: connect.sid=s%3Anew"], "Incorrect Username and/or Password!", FAILURE),
+            (200, &[JSON], r#"{"message":"Invalid credentials"}"#, FAILURE),
             (204, &["set-cookie: session=1"], "", SURE),
             (404, &[HTML], FORM_AGAIN, UNCLEAR),
+            (404, &[JSON], r#"{"message":"User not found"}"#, FAILURE),
+            (404, &[JSON], r#"{"message":"Not found"}"#, UNCLEAR),
+            (500, &[HTML], &format!("<pre>Error: Invalid password<br>{}", "at x".repeat(900)), FAILURE),
             (405, &[], "", UNCLEAR),
             (429, &[], "", UNCLEAR),
             (500, &[HTML], "invalid csrf token", UNCLEAR),
@@ -411,7 +421,8 @@ mod tests {
             (Signs::default(), 403, &["content-type: text/plain"], Some(LONGEST_NOTE)),
             (Signs::default(), 401, &[HTML], None),
             (Signs::default(), 302, &[HTML], None),
-            (Signs::default(), 500, &[HTML], None),
+            (Signs::default(), 500, &[HTML], Some(LONGEST_NOTE)),
+            (Signs::default(), 502, &[HTML], None),
             (body.clone(), 302, &[HTML], Some(LONGEST_PAGE)),
             (body.clone(), 200, &["content-type: text/event-stream"], None),
             (body, 200, &["content-type: text/plain"], Some(LONGEST_PAGE)),

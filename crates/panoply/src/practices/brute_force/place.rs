@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 use serde::{Deserialize, Deserializer};
 
-use super::credentials::{Reading, Seen, read};
+use super::credentials::{Reading, Seen, Unread, read};
 use super::fields::{Descent, LONGEST_NAME, folded, parts};
 use super::names::Role;
 use crate::SettingError;
@@ -74,7 +74,7 @@ impl Place {
                 seen.field(Role::Password(*number), values);
             }
         });
-        read.map_or_else(Reading::Unreadable, |()| seen.named())
+        read.map_or_else(Unread::into_reading, |()| seen.named())
     }
 
     /// Whether a request may have it: a form has a method that brings one, a header is there.

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::to_the_end::to_the_end;
 use crate::{Evidence, Practice, Rejection, World};
 
-/// One try of a password, from its check to its outcome.
+/// One try of a password, or of several at once, from its check to its outcome.
 ///
 /// It is reserved before it is checked, and counted before its reservation ends: seen from any other try it is there
 /// once at least.
@@ -22,6 +22,7 @@ pub(crate) struct Try {
     world: Arc<World>,
     limiters: Limiters,
     who: Who,
+    guesses: u32,
     reservations: Vec<Reservation>,
     /// The app has the password, and nobody knows yet what it says.
     open: bool,
@@ -44,28 +45,37 @@ pub(super) struct Ip {
 
 #[derive(Debug)]
 pub(super) struct User {
-    pub(super) name: String,
+    /// Under which it is counted from everywhere; `None`: it is not.
+    pub(super) name: Option<String>,
     /// With the address; with the browser, where it is trusted for this user.
     pub(super) pair: String,
     /// What the log may say of the pair.
     pub(super) shown: String,
     pub(super) trusted: bool,
+    /// Whether a right password is this user's, and so forgives.
+    pub(super) is_sure: bool,
 }
 
 impl Try {
     /// Asks whether `who` may try, before anybody looks at the password.
-    pub(super) async fn begin(world: Arc<World>, limiters: Limiters, who: Who) -> Result<Self, Rejection> {
-        let mut begun = Self { world, limiters, who, reservations: Vec::new(), open: false };
+    pub(super) async fn begin(
+        world: Arc<World>,
+        limiters: Limiters,
+        who: Who,
+        guesses: u32,
+    ) -> Result<Self, Rejection> {
+        let mut begun = Self { world, limiters, who, guesses, reservations: Vec::new(), open: false };
         begun.check().await?;
         begun.open = true;
         Ok(begun)
     }
 
     async fn check(&mut self) -> Result<(), Rejection> {
-        let Self { world, limiters, who, reservations, .. } = self;
+        let Self { world, limiters, who, guesses, reservations, .. } = self;
+        let beside = i64::from(guesses.saturating_sub(1));
         let mut check = async |limiter: &Limiter, key: &str, shown: &str| {
             let reservation = world.in_flight.reserve(limiter.key(key));
-            let others = reservation.others;
+            let others = reservation.others.saturating_add(beside);
             reservations.push(reservation);
             let standing = limiter.get(&*world.counters, key).await.map_err(unavailable)?;
             judge(limiters, limiter, standing, others, shown)
@@ -78,9 +88,9 @@ impl Try {
         }
         for user in &who.users {
             check(&limiters.username_and_ip, &user.pair, &user.shown).await?;
-            if !user.trusted {
+            if let Some(name) = user.counted_from_everywhere() {
                 let counters = &*world.counters;
-                let standing = limiters.username.get(counters, &user.name).await.map_err(unavailable)?;
+                let standing = limiters.username.get(counters, name).await.map_err(unavailable)?;
                 if standing.is_some_and(|standing| standing.is_over()) {
                     check(&limiters.under_attack, &user.pair, &user.shown).await?;
                 }
@@ -107,7 +117,9 @@ impl Try {
             Outcome::Failure => self.fail().await,
             // Of two names one may be the visitor's own: his password must not forgive what he tries with the other.
             Outcome::Success { .. } => match &*self.who.users {
-                [user] => self.limiters.forgive(&self.world, &user.pair).await.map_err(unavailable),
+                [user] if user.is_sure => {
+                    self.limiters.forgive(&self.world, &user.pair).await.map_err(unavailable)
+                }
                 _ => Ok(()),
             },
             Outcome::Unclear => self.fail_by_ip().await,
@@ -120,20 +132,23 @@ impl Try {
         let mut verdict = self.fail_by_ip().await;
         let (limiters, counters) = (&self.limiters, &*self.world.counters);
         for user in &self.who.users {
-            let pair =
-                limiters.username_and_ip.consume(counters, &user.pair, 1).await.map_err(unavailable)?;
+            let pair = limiters
+                .username_and_ip
+                .consume(counters, &user.pair, self.guesses)
+                .await
+                .map_err(unavailable)?;
             let mut standing = pair.standing();
             if pair.is_refused() {
                 standing = limiters.grow(&self.world, &user.pair, standing).await.map_err(unavailable)?;
             }
             verdict = verdict.and(judge(limiters, &limiters.username_and_ip, Some(standing), 0, &user.shown));
-            if user.trusted {
-                continue;
-            }
-            let username = limiters.username.penalty(counters, &user.name, 1).await.map_err(unavailable)?;
+            let Some(name) = user.counted_from_everywhere() else { continue };
+            let username =
+                limiters.username.penalty(counters, name, self.guesses).await.map_err(unavailable)?;
             if username.is_over() {
                 let strictest = &limiters.under_attack;
-                let standing = strictest.penalty(counters, &user.pair, 1).await.map_err(unavailable)?;
+                let standing =
+                    strictest.penalty(counters, &user.pair, self.guesses).await.map_err(unavailable)?;
                 verdict = verdict.and(judge(limiters, strictest, Some(standing), 0, &user.shown));
             }
         }
@@ -146,7 +161,8 @@ impl Try {
             return Ok(());
         }
         let limiter = &self.limiters.ip;
-        let standing = limiter.penalty(&*self.world.counters, &ip.name, 1).await.map_err(unavailable)?;
+        let standing =
+            limiter.penalty(&*self.world.counters, &ip.name, self.guesses).await.map_err(unavailable)?;
         let verdict = judge(&self.limiters, limiter, Some(standing), 0, &ip.name);
         if ip.stands_for_one { verdict } else { Ok(()) }
     }
@@ -159,6 +175,12 @@ impl Who {
     }
 }
 
+impl User {
+    fn counted_from_everywhere(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| !self.trusted)
+    }
+}
+
 /// Who goes away before the answer may have seen the app do something: it counts as what is unclear.
 impl Drop for Try {
     fn drop(&mut self) {
@@ -166,11 +188,11 @@ impl Drop for Try {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (world, limiter) = (Arc::clone(&self.world), self.limiters.ip.clone());
+        let (world, limiter, guesses) = (Arc::clone(&self.world), self.limiters.ip.clone(), self.guesses);
         let ip = std::mem::take(&mut self.who.ip.name);
         let reservations = std::mem::take(&mut self.reservations);
         runtime.spawn(async move {
-            if let Err(error) = limiter.penalty(&*world.counters, &ip, 1).await {
+            if let Err(error) = limiter.penalty(&*world.counters, &ip, guesses).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "a failed login was not counted");
             }
             drop(reservations);
