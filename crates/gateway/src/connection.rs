@@ -293,7 +293,7 @@ async fn serve_http_1(
     let inside = Arc::clone(&door);
     let service = service_fn(move |request| {
         let (door, outcome) = (Arc::clone(&door), outcome.clone());
-        Answering::new(request, |request, lasts| async move {
+        Answering::new(Lasts::of(&request), |lasts| async move {
             let awaited = request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
             let answer = door.answer(request, lasts).await;
             match answer.status() {
@@ -327,7 +327,9 @@ async fn serve_http_2(
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         // Boxed, since each stream becomes a task, and is moved some ten times on the way there.
-        Lasting::new(|lasts| async move { Ok::<_, Infallible>(door.answer(request, lasts).await) })
+        Lasting::new(Lasts::of(&request), |lasts| async move {
+            Ok::<_, Infallible>(door.answer(request, lasts).await)
+        })
     });
     let stream = Tapped::new(stream, Watched(Arc::clone(inside.open.life())));
     let stream = Tapped::new(stream, Counted::new(Arc::clone(&inside.open)));

@@ -15,16 +15,26 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 
 /// Says while an answer is made that it must be made to its end.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Lasts(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub(crate) struct Lasts(Option<Arc<AtomicBool>>);
 
 impl Lasts {
+    /// What brings no password is asked for by most, and costs nothing here.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let may_bring_a_password = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+            || request.uri().query().is_some()
+            || request.headers().contains_key(AUTHORIZATION);
+        Self(may_bring_a_password.then(Arc::default))
+    }
+
     pub(crate) fn to_the_end(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        if let Some(lasts) = &self.0 {
+            lasts.store(true, Ordering::Relaxed);
+        }
     }
 
     fn is_to_the_end(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.as_ref().is_some_and(|lasts| lasts.load(Ordering::Relaxed))
     }
 }
 
@@ -50,21 +60,16 @@ pin_project! {
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Lasting<F> {
-    pub(crate) fn new(make: impl FnOnce(Lasts) -> F) -> Self {
-        let lasts = Lasts::default();
+    pub(crate) fn new(lasts: Lasts, make: impl FnOnce(Lasts) -> F) -> Self {
         Self { making: Some(Box::pin(make(lasts.clone()))), lasts }
     }
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Answering<F> {
-    pub(crate) fn new<B>(request: Request<B>, make: impl FnOnce(Request<B>, Lasts) -> F) -> Self {
-        let may_bring_a_password = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-            || request.uri().query().is_some()
-            || request.headers().contains_key(AUTHORIZATION);
-        if may_bring_a_password {
-            Self::Lasting { making: Lasting::new(|lasts| make(request, lasts)) }
-        } else {
-            Self::Passing { making: make(request, Lasts::default()) }
+    pub(crate) fn new(lasts: Lasts, make: impl FnOnce(Lasts) -> F) -> Self {
+        match lasts {
+            Lasts(None) => Self::Passing { making: make(lasts) },
+            lasts => Self::Lasting { making: Lasting::new(lasts, make) },
         }
     }
 }
@@ -118,7 +123,7 @@ mod tests {
             let (answer, answered) = oneshot::channel::<()>();
             let (made, mut is_made) = oneshot::channel();
             let request = Request::builder().method(method.clone()).body(()).unwrap();
-            let mut answering = Box::pin(Answering::new(request, |_, lasts| async move {
+            let mut answering = Box::pin(Answering::new(Lasts::of(&request), |lasts| async move {
                 if is_told {
                     lasts.to_the_end();
                 }
