@@ -65,12 +65,12 @@ fn an_app_that_others_reach_directly_is_not_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_end_before_the_app_does() {
-    let script = "require('http').createServer((q, s) => { console.error('asked'); setTimeout(() => s.end('finished'), 700) }) \
+    let script = "require('http').createServer((q, s) => { console.error('as' + 'ked'); setTimeout(() => s.end('finished'), 700) }) \
                   .listen(process.env.PORT); process.on('SIGTERM', () => process.exit(7))";
     let mut gateway = Gateway::run(&[], &["node", "-e", script]);
     let client = gateway.client();
     let request = tokio::spawn(async move { client.get("/").await });
-    gateway.logged("asked");
+    gateway.logged("asked"); // which the command itself, as the log names it, does not say
     gateway.signal("TERM");
     assert_eq!(request.await.unwrap().text(), "finished");
     assert_eq!(gateway.ended().code(), Some(7), "the app's own exit code");

@@ -10,11 +10,11 @@ use crate::gateway::PATIENCE;
 use crate::process::Process;
 use crate::recorder::{OK, Recorder};
 
-const SETTINGS: &str = "[connections]\nhandshake = \"2s\"\nhead = \"2s\"\nidle = \"2s\"\nunread = \"2s\"\n\
-                        [shield]\nrate_limit = \"off\"\n[shield.limits]\nidle = \"2s\"\n";
+const SETTINGS: &str = "[connections]\nhandshake = \"4s\"\nhead = \"4s\"\nidle = \"4s\"\nunread = \"4s\"\n\
+                        [shield]\nrate_limit = \"off\"\n[shield.limits]\nidle = \"4s\"\n";
 
 /// As the settings have it.
-const IDLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(4);
 
 /// An answer of a megabyte to whoever asks for it, a small one to others.
 fn app() -> Recorder {
@@ -42,10 +42,10 @@ fn app() -> Recorder {
 async fn slowhttptest_holds_nothing_and_disturbs_nobody() {
     const CONNECTIONS: usize = 200;
     for (name, options, at_once, reason) in [
-        ("slow heads", &["-H"][..], 100, Some("head")),
-        ("slow bodies", &["-B", "-s", "100000"], 100, None), // it is `limits` that answers 408
+        ("slow heads", &["-H"][..], 50, Some("head")),
+        ("slow bodies", &["-B", "-s", "100000"], 50, None), // it is `limits` that answers 408
         ("many ranges", &["-R", "-a", "1", "-b", "500"], 1, None),
-        ("slow readers", &["-X", "-w", "10", "-y", "20", "-z", "5", "-k", "3"], 100, Some("unread")),
+        ("slow readers", &["-X", "-w", "10", "-y", "20", "-z", "5", "-k", "3"], 50, Some("unread")),
     ] {
         let app = app();
         let gateway = serve(app.address(), SETTINGS);

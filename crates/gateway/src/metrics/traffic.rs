@@ -263,6 +263,6 @@ mod tests {
             assert_eq!(measured.figure().app.count(), count, "{whole:?}");
         }
         let sum = measured.figure().app.sum();
-        assert!(sum < Duration::from_secs(6), "what was sent slowly counts from its end: {sum:?}");
+        assert!(sum < Duration::from_secs(9), "what was sent slowly counts from its end: {sum:?}");
     }
 }
