@@ -5,7 +5,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 use serde::{Deserialize, Deserializer};
@@ -77,12 +77,16 @@ impl Place {
         read.map_or_else(Unread::into_reading, |()| seen.named())
     }
 
-    /// Whether a request may have it: a form has a method that brings one, a header is there.
+    /// Whether a request may have it: something is sent, or a header is there.
     pub(crate) fn may_be_in(&self, request: &Parts) -> bool {
         match &self.0 {
-            Kind::Form(_) | Kind::Json(_) => {
-                !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
-            }
+            Kind::Form(_) | Kind::Json(_) => match request.method {
+                Method::OPTIONS => false,
+                Method::GET | Method::HEAD => {
+                    request.uri.query().is_some() || request.headers.contains_key(CONTENT_TYPE)
+                }
+                _ => true,
+            },
             Kind::Basic => request.headers.contains_key(AUTHORIZATION),
             Kind::Header(name) => request.headers.contains_key(name),
         }
@@ -223,7 +227,6 @@ impl<'de> Deserialize<'de> for Place {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use http::header::CONTENT_TYPE;
 
     use super::*;
 

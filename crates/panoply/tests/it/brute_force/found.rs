@@ -365,6 +365,12 @@ async fn a_named_login_takes_a_body_that_can_be_read_and_no_other() {
     assert_eq!(app.reached(|| post("/anmelden", FORM, login), "192.0.2.1", 30).await, 11);
     assert_eq!(app.reached(|| post("/anmelden", FORM, "user[kennung]=4712"), "192.0.2.1", 30).await, 11);
 
+    let app_for_all = App::behind(BruteForce::logins("form:email".parse().unwrap()));
+    app_for_all.says(401, &[], "no");
+    let get = |uri: &'static str| move || Request::get(uri).body(Full::default()).unwrap();
+    assert_eq!(app_for_all.reached(get("/login?email=ann&password=x"), "192.0.2.1", 30).await, 11);
+    assert_eq!(app_for_all.reached(get("/login?email=bob&next=/"), "192.0.2.1", 30).await, 30, "a look");
+
     app.asked.store(0, Relaxed);
     let large = format!("{login}&x={}", "x".repeat(70_000));
     for (kind, body, status) in [
