@@ -33,6 +33,7 @@ async fn values_that_machines_share_have_a_gauge_of_their_own() {
     gateway.signal("HUP"); // else it asks once a minute
     becomes(1).await;
     for said in ["the store of shared values fails", "the store of shared values answers again"] {
+        gateway.logged(said);
         assert_eq!(gateway.log().matches(said).count(), 1, "{said}:\n{}", gateway.log());
     }
 }
