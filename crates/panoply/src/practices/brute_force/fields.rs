@@ -40,6 +40,26 @@ pub(super) fn folded(part: &str) -> String {
     part.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
+/// The names on the way down, with slashes: what readers of bodies are tested by.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct Way(pub(super) String);
+
+#[cfg(test)]
+impl Way {
+    /// `user/name=tim`.
+    pub(super) fn to(&self, values: &[std::borrow::Cow<'_, str>]) -> String {
+        format!("{}={}", self.0.trim_start_matches('/'), values.join("|"))
+    }
+}
+
+#[cfg(test)]
+impl Descent for Way {
+    fn enter(&self, part: &str) -> Self {
+        Self(format!("{}/{part}", self.0))
+    }
+}
+
 /// In bytes.
 pub(super) const LONGEST_NAME: usize = 256;
 

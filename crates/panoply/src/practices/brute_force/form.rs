@@ -142,22 +142,13 @@ fn escapes_are_whole(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::Way;
     use super::*;
-
-    /// The names on the way down, with slashes.
-    #[derive(Clone, Default)]
-    struct Way(String);
-
-    impl Descent for Way {
-        fn enter(&self, part: &str) -> Self {
-            Self(format!("{}/{part}", self.0))
-        }
-    }
 
     fn read(form: &str, charset: Charset) -> Vec<String> {
         let mut read = Vec::new();
         let walked = walk(form, charset, &Way::default(), &mut |way, values| {
-            read.push(format!("{}={}", way.0.trim_start_matches('/'), values.join("|")));
+            read.push(way.to(values));
         });
         assert!(walked.is_some(), "{form}");
         read

@@ -178,23 +178,14 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
+    use super::super::fields::Way;
     use super::*;
-
-    /// The names on the way down, with slashes.
-    #[derive(Clone, Default)]
-    struct Way(String);
-
-    impl Descent for Way {
-        fn enter(&self, part: &str) -> Self {
-            Self(format!("{}/{part}", self.0))
-        }
-    }
 
     /// Each value with its way, and whether all of it is JSON.
     fn read(json: &str) -> (Vec<String>, bool) {
         let mut read = Vec::new();
         let is_json = walk(json, &Way::default(), &mut |way, values| {
-            read.push(format!("{}={}", way.0.trim_start_matches('/'), values.join("|")));
+            read.push(way.to(values));
         });
         (read, is_json.is_some())
     }

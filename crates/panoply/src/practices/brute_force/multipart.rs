@@ -123,22 +123,14 @@ const LONGEST_BOUNDARY: usize = 70;
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::fields::Way;
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Way(String);
-
-    impl Descent for Way {
-        fn enter(&self, part: &str) -> Self {
-            Self(format!("{}/{part}", self.0))
-        }
-    }
 
     /// Each part with its way, and whether all of it is as browsers write it.
     fn read(body: &str) -> (Vec<String>, bool) {
         let mut read = Vec::new();
         let walked = walk(body.as_bytes(), "X", &Way::default(), &mut |way, values| {
-            read.push(format!("{}={}", way.0.trim_start_matches('/'), values.join("|")));
+            read.push(way.to(values));
         });
         (read, walked.is_some())
     }
