@@ -91,9 +91,9 @@ fn postgres(machine: &Machine, data: &PathBuf) -> Process {
     machine.start(command.args(["-c", "fsync=off"]), 5432)
 }
 
-/// PostgreSQL refuses to be root: in one more namespace it is called otherwise.
+/// PostgreSQL refuses to be root, and looks up who it is: in one more namespace it is `daemon`, whom every system knows.
 fn as_somebody(mut unshare: Command) -> Command {
-    unshare.args(["--user", "--map-user=1000", "--map-group=1000", "--"]).current_dir("/");
+    unshare.args(["--user", "--map-user=1", "--map-group=1", "--"]).current_dir("/");
     unshare
 }
 
