@@ -32,7 +32,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::coding::Coding;
-use super::fields::Descent;
+use super::fields::{Descent, Nothing};
 use super::form::{self, Charset};
 use super::graphql::{self, Given};
 use super::names::{Role, is_button};
@@ -231,16 +231,6 @@ fn charset(parameters: &str) -> Option<Charset> {
         charset = Some(found);
     }
     Some(charset.unwrap_or(Charset::Utf8))
-}
-
-/// Asks nothing of a body but whether it is one.
-#[derive(Clone)]
-struct Nothing;
-
-impl Descent for Nothing {
-    fn enter(&self, _: &str) -> Self {
-        Self
-    }
 }
 
 /// What was found so far.

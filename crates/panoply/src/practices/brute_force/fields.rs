@@ -6,6 +6,16 @@ pub(super) trait Descent: Clone {
     fn enter(&self, part: &str) -> Self;
 }
 
+/// Asks nothing of names: of a body whether it is one, of a text what it says.
+#[derive(Clone)]
+pub(super) struct Nothing;
+
+impl Descent for Nothing {
+    fn enter(&self, _: &str) -> Self {
+        Self
+    }
+}
+
 /// Two questions in one pass.
 impl<A: Descent, B: Descent> Descent for (A, B) {
     fn enter(&self, part: &str) -> Self {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::Descent;
+use super::fields::Nothing;
 use super::json;
 
 /// What an argument is given.
@@ -91,18 +91,9 @@ fn text(rest: &str) -> (Cow<'_, str>, usize) {
     let quoted = rest.get(..=end).unwrap_or(rest);
     // Its escapes are JSON's (GraphQL §2.9.4), but for `\u{…}`, which is left as it is.
     let mut text = None;
-    let _ = json::walk(quoted, &Anywhere, &mut |_, values| text = values.first().map(ToString::to_string));
+    let _ = json::walk(quoted, &Nothing, &mut |_, values| text = values.first().map(ToString::to_string));
     let raw = || Cow::Borrowed(quoted.trim_matches('"'));
     (text.map_or_else(raw, Cow::Owned), quoted.len())
-}
-
-#[derive(Clone)]
-struct Anywhere;
-
-impl Descent for Anywhere {
-    fn enter(&self, _: &str) -> Self {
-        Self
-    }
 }
 
 const BLOCK: &str = "\"\"\"";
